@@ -1,0 +1,12 @@
+cdef class Request:
+    cdef readonly bytes method
+    cdef readonly bytes path
+    cdef readonly bytes query
+    cdef readonly dict headers
+    cdef readonly bint http11
+    cdef readonly bint keep_alive
+    cdef public bytes body
+    cdef public object route
+    cdef public object refusal
+    cdef readonly Py_ssize_t size
+    cdef readonly Py_ssize_t length

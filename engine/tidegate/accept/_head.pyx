@@ -1,0 +1,222 @@
+"""The head of an ordinary request, read in one pass over the bytes.
+
+Only heads that are whole in one read and of the plainest form are read here; for anything else `scan` answers None
+and the strict parser over httptools decides. So this reader never refuses: it recognises, or it stands aside. The two
+must mean the same wherever both accept; tests/accept/test_plain_head.py holds them against each other.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memchr, memcmp
+
+from tidegate.accept.fields import KNOWN, NOT_PLAIN
+
+cdef enum:
+    NAMES = 64          # slots of the name table, by a hash of length and two letters
+    LONGEST = 24
+
+cdef struct Name:
+    int length
+    int seen            # its number, for the mask of what was seen
+    bint plain
+    char text[LONGEST]
+
+cdef Name TABLE[NAMES]
+cdef list SPELT = []    # number -> the bytes object that is the key in `headers`
+cdef unsigned char TOKEN[256]
+cdef unsigned char TARGET[256]
+cdef int HOST_NUMBER, LENGTH_NUMBER, CONNECTION_NUMBER
+
+cdef inline int slot_of(const char* p, Py_ssize_t n) noexcept nogil:
+    return <int>(n * 7 + (p[0] | 32) * 3 + (p[n - 1] | 32) + (p[n >> 1] | 32) * 5) & (NAMES - 1)
+
+cdef int fill_tables() except -1:
+    cdef int i, at
+    for i in range(256):
+        TOKEN[i] = chr(i) in "!#$%&'*+-.^`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+        TARGET[i] = chr(i) in "/-._~%=&:,0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    for number, name in enumerate(sorted(KNOWN)):
+        SPELT.append(name)
+        if len(name) > LONGEST:
+            raise AssertionError(name)
+        at = slot_of(name, len(name))
+        while TABLE[at].length:                     # linear probing; the table is never more than half full
+            at = (at + 1) & (NAMES - 1)
+        TABLE[at].length = len(name)
+        TABLE[at].seen = number
+        TABLE[at].plain = name not in NOT_PLAIN
+        for i in range(<int>len(name)):
+            TABLE[at].text[i] = name[i]
+    return 0
+
+fill_tables()
+HOST_NUMBER = SPELT.index(b"host")
+LENGTH_NUMBER = SPELT.index(b"content-length")
+CONNECTION_NUMBER = SPELT.index(b"connection")
+
+cdef inline const Name* known(const char* p, Py_ssize_t n) noexcept nogil:
+    cdef int at, i
+    if n > LONGEST:
+        return NULL
+    at = slot_of(p, n)
+    while TABLE[at].length:
+        if TABLE[at].length == n:
+            i = 0
+            while i < n and (p[i] | 32 if 65 <= p[i] <= 90 else p[i]) == TABLE[at].text[i]:
+                i += 1
+            if i == n:
+                return &TABLE[at]
+        at = (at + 1) & (NAMES - 1)
+    return NULL
+
+cdef inline bint plain_host(const char* p, const char* end) noexcept nogil:
+    """A registered name or an IPv4 address, with or without a port; brackets go to the strict parser."""
+    cdef const char* start = p
+    while p < end and (48 <= p[0] <= 57 or 65 <= p[0] <= 90 or 97 <= p[0] <= 122 or p[0] == 45 or p[0] == 46):
+        p += 1
+    if p == start or p - start > 253:
+        return False
+    if p == end:
+        return True
+    if p[0] != 58 or end - p > 6 or end - p < 2:
+        return False
+    p += 1
+    while p < end and 48 <= p[0] <= 57:
+        p += 1
+    return p == end
+
+
+cdef class Request:
+    """One request as its connection received it: the fields that mean something here, and its body once whole."""
+
+    def __init__(self, bytes method, bytes path, bytes query, dict headers, bint http11, bint keep_alive):
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.http11 = http11
+        self.keep_alive = keep_alive
+        self.body = b""
+
+
+def scan(bytes data, Py_ssize_t line_limit, Py_ssize_t head_limit, int count_limit):
+    """The Request whose head stands at the start of `data`, with `.size` of the head and `.length` of its body."""
+    cdef const char* start = PyBytes_AS_STRING(data)
+    cdef const char* end = start + PyBytes_GET_SIZE(data)
+    cdef const char* p = start
+    cdef const char* path
+    cdef const char* query = NULL
+    cdef const char* path_end
+    cdef const char* name
+    cdef const char* value
+    cdef const char* stop
+    cdef const Name* field
+    cdef Py_ssize_t length = -1
+    cdef unsigned long long seen = 0
+    cdef int count = 0
+    cdef bint post
+    cdef Request request
+    if end - p < 20:
+        return None
+    if memcmp(p, b"POST /", 6) == 0:
+        post = True
+        p += 5
+    elif memcmp(p, b"GET /", 5) == 0:
+        post = False
+        p += 4
+    else:
+        return None
+    path = p
+    while p < end and TARGET[<unsigned char>p[0]]:
+        p += 1
+    path_end = p
+    if p < end and p[0] == b"?":
+        p += 1
+        query = p
+        while p < end and TARGET[<unsigned char>p[0]]:
+            p += 1
+    stop = p
+    if stop - path > line_limit or end - p < 11 or memcmp(p, b" HTTP/1.1\r\n", 11) != 0:
+        return None
+    p += 11
+    headers = {}
+    while True:
+        if end - p < 2:
+            return None
+        if p[0] == 13:
+            if p[1] != 10:
+                return None
+            p += 2
+            break
+        name = p
+        while p < end and TOKEN[<unsigned char>p[0]]:
+            p += 1
+        if p == name or p == end or p[0] != 58:
+            return None
+        count += 1
+        field = known(name, p - name)
+        p += 1
+        value = p
+        while p < end and (<unsigned char>p[0] >= 32 or p[0] == 9) and p[0] != 127:
+            p += 1
+        if end - p < 2 or p[0] != 13 or p[1] != 10:
+            return None
+        stop = p
+        p += 2
+        if field == NULL:
+            continue
+        if not field.plain or seen >> field.seen & 1:
+            return None
+        seen |= 1ULL << field.seen
+        while value < stop and (value[0] == 32 or value[0] == 9):
+            value += 1
+        while value < stop and ((stop - 1)[0] == 32 or (stop - 1)[0] == 9):
+            stop -= 1
+        if field.seen == LENGTH_NUMBER:
+            if value == stop or stop - value > 10:
+                return None
+            length = 0
+            while value < stop:
+                if not 48 <= value[0] <= 57:
+                    return None
+                length = length * 10 + value[0] - 48
+                value += 1
+            continue
+        if field.seen == HOST_NUMBER:
+            if not plain_host(value, stop):
+                return None
+            continue
+        if field.seen == CONNECTION_NUMBER:
+            if stop - value != 10 or not is_keep_alive(value):
+                return None
+            continue
+        headers[<object>SPELT[field.seen]] = PyBytes_FromStringAndSize(value, stop - value)
+    if p - start > head_limit or count > count_limit or not seen >> HOST_NUMBER & 1:
+        return None
+    if length < 0:
+        if post:
+            return None
+        length = 0
+    request = Request.__new__(Request)
+    request.method = b"POST" if post else b"GET"
+    request.path = PyBytes_FromStringAndSize(path, path_end - path)
+    request.query = PyBytes_FromStringAndSize(query, (stop_of(query, end) - query)) if query != NULL else b""
+    request.headers = headers
+    request.http11 = True
+    request.keep_alive = True
+    request.body = b""
+    request.size = p - start
+    request.length = length
+    return request
+
+cdef inline const char* stop_of(const char* query, const char* end) noexcept nogil:
+    while query < end and TARGET[<unsigned char>query[0]]:
+        query += 1
+    return query
+
+cdef inline bint is_keep_alive(const char* p) noexcept nogil:
+    cdef const char* want = b"keep-alive"
+    cdef int i
+    for i in range(10):
+        if (p[i] | 32 if 65 <= p[i] <= 90 else p[i]) != want[i]:
+            return False
+    return True

@@ -1,0 +1,328 @@
+"""One client connection: bytes become requests, one at a time; answers go back in the same order.
+
+A request whose head is plain and whole in one read (nearly all) takes the short way: scan, take the body, call. All
+else goes through the strict parser. While a call is under way further bytes are parsed and wait, at most
+`accept.pipeline` requests; then the connection is not read until they are answered.
+
+Where the framing of the next message is in doubt the connection closes after the answer, lingering a moment so that
+the client can read it: closing with unread bytes would send a reset, which can overtake the answer.
+"""
+
+import asyncio
+from typing import Protocol
+
+from tidegate.accept._head import Request, scan
+from tidegate.accept.routes import admit, dialect_of
+from tidegate.accept.strict import StrictParser
+from tidegate.clock import NEVER, Clock
+from tidegate.errors import BodyTooLarge, Draining, MethodRefused, Overloaded, RequestTimeout, TidegateError
+from tidegate.settings import Accept
+from tidegate.wire.reply import CONTINUE, JSON, whole
+
+LINGER = 2.0  # seconds for the client to read a last answer and close; nginx waits 5
+LINGER_BYTES = 1024 * 1024
+NO_RETRY = b"x-should-retry: false\r\n"  # the official clients obey it; the same call would be refused again
+
+
+class Answering(Protocol):
+    """The answer under way, as its connection sees it."""
+
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def client_left(self) -> None: ...
+    def shut(self, error: TidegateError) -> None: ...
+
+
+class Gate(Protocol):
+    """What a connection needs of the pipeline behind it."""
+
+    clock: Clock
+    limits: Accept
+    draining: bool
+
+    def begin(self, client: "Connection", request: Request) -> None:
+        """Starts a call; its answer comes through the client's methods, perhaps before this returns."""
+        ...
+
+    def new_run(self) -> bytes:
+        """An id for an answer without a call."""
+        ...
+
+    def opened(self, client: "Connection") -> bool:
+        """Counts a connection; False when there are too many."""
+        ...
+
+    def closed(self, client: "Connection") -> None:
+        """Counts it out."""
+        ...
+
+    def buffer(self, size: int) -> bool:
+        """Counts bytes of waiting bodies in (or out, below zero); False when there are too many."""
+        ...
+
+
+class Connection:
+    """An asyncio protocol over one client's transport."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.http11 = True
+        self.closing = False  # the answer under way is this connection's last
+        self.answering: Answering | None = None
+        self._current: Request | None = None  # whose answer is under way
+        self._busy = False
+        self._pending: Request | None = None  # a plain head was read, its body is not whole
+        self._parts: list[bytes] = []
+        self._need = 0
+        self._parser: StrictParser | None = None
+        self._held = 0  # what the gate's count of waiting bytes has of this connection
+        self._began = 0.0  # when the message being parsed began
+        self._paused = False
+        self._ending = False  # the last answer is written; input is only thrown away
+        self._discarded = 0
+        self._gone = False
+        self._deadline = NEVER
+
+    # asyncio's callbacks
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        gate = self.gate
+        self._transport = transport
+        self.write = transport.write
+        transport.set_write_buffer_limits(high=gate.limits.write_buffer)
+        self._deadline = gate.clock.now + gate.limits.idle_timeout
+        gate.clock.watch(self)
+        if not gate.opened(self):
+            self._refuse_and_close(Overloaded("too many connections"))
+
+    def data_received(self, data: bytes) -> None:
+        while data and not self._ending:
+            if self._pending is not None:
+                data = self._gather(self._pending, data)
+            elif self._busy or self._paused or (self._parser is not None and self._parser.inside):
+                self._feed(data)
+                return
+            else:
+                limits = self.gate.limits
+                request = scan(data, limits.line, limits.headers, limits.header_count)
+                if request is None:
+                    self._feed(data)
+                    return
+                data = self._take(request, data)
+        if self._ending:
+            self._discard(data)
+
+    def eof_received(self) -> None:
+        """A client that closes its side has left: a cancelled call looks exactly so."""
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        self._deadline = self.gate.clock.now + self.gate.limits.stall_timeout
+        if self.answering is not None:
+            self.answering.pause()
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._deadline = NEVER
+        if self.answering is not None:
+            self.answering.resume()
+        elif not self._busy and not self._ending:
+            self._rest()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._gone = True
+        self._hold(0)
+        self.gate.closed(self)
+        answering = self.answering
+        if answering is not None:
+            self.answering = None
+            answering.client_left()
+
+    # what the answer, the pipeline and the clock ask for
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes of the answer; from connection_made on this is the transport's own method."""
+
+    def finish(self) -> None:
+        """The answer under way is complete: the next request's turn."""
+        self.answering = None
+        self._busy = False
+        if self._gone:
+            return
+        if self.closing:
+            self._end()
+        elif not self._paused:
+            self._rest()
+
+    def refuse(self, error: TidegateError, run: bytes) -> None:
+        """Answers with an error, in the shape of the request's dialect."""
+        if self._gone:
+            return
+        fields = JSON
+        if error.side == "caller" and not isinstance(error, RequestTimeout):
+            fields += NO_RETRY
+        if isinstance(error, MethodRefused) and error.allow:
+            fields += b"Allow: %b\r\n" % error.allow.encode()
+        body = dialect_of(self._current).error(error, run)
+        self.write(whole(error.status, fields, run, body, self.closing))
+        self.finish()
+
+    def reply(self, body: bytes, run: bytes) -> None:
+        """Answers with a JSON document of our own."""
+        if not self._gone:
+            self.write(whole(200, JSON, run, body, self.closing))
+            self.finish()
+
+    def abort(self) -> None:
+        """The answer cannot be completed: the client must see that it is broken."""
+        self._transport.abort()
+
+    def drain(self) -> None:
+        """No further call begins here: an idle connection closes, a busy one after its answer."""
+        self.closing = True
+        if not self._busy and not self._reading:
+            self._transport.close()
+
+    def shut(self) -> None:
+        """The time to drain is over."""
+        if self.answering is not None:
+            self.closing = True
+            self.answering.shut(Draining("the gateway is shutting down"))
+        elif not self._gone:
+            self._transport.close()
+
+    def check(self, now: float) -> bool:
+        """The clock's question."""
+        if not self._gone and now >= self._deadline:
+            if self._busy or self._paused:
+                self._transport.abort()  # it takes nothing of its answer
+            elif self._reading and not self._ending:
+                self._refuse_and_close(RequestTimeout("the request did not arrive in time"))
+            else:
+                self._transport.close()
+        return not self._gone
+
+    # from bytes to requests
+
+    @property
+    def _reading(self) -> bool:
+        """A request has begun to arrive."""
+        return self._pending is not None or (self._parser is not None and self._parser.inside)
+
+    def _take(self, request: Request, data: bytes) -> bytes:
+        """Begins the plain request at the start of `data`, or waits for its body; what stands behind it."""
+        admit(request)
+        limits = self.gate.limits
+        end = request.size + request.length
+        if end <= len(data):
+            request.body = data[request.size : end]
+            self._begin(request)
+            return data[end:]
+        if request.length > limits.body:
+            self._refuse_and_close(BodyTooLarge(f"the body is larger than {limits.body} bytes"), request)
+            return b""
+        self._pending = request
+        self._parts = [data[request.size :]]
+        self._need = end - len(data)
+        self._deadline = self.gate.clock.now + limits.body_timeout + request.length / limits.body_rate
+        self._hold(request.length)
+        return b""
+
+    def _gather(self, request: Request, data: bytes) -> bytes:
+        """Adds to the body of a plain request; what stands behind it."""
+        need = self._need
+        if len(data) < need:
+            self._parts.append(data)
+            self._need = need - len(data)
+            return b""
+        self._parts.append(data[:need])
+        request.body = b"".join(self._parts)
+        self._pending = None
+        self._parts = []
+        self._begin(request)
+        self._hold(0)
+        return data[need:]
+
+    def _feed(self, data: bytes) -> None:
+        limits, now = self.gate.limits, self.gate.clock.now
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = StrictParser(limits)
+        if not parser.inside:
+            self._began = now
+        parser.feed(data)
+        self._hold(parser.held)
+        if self._busy or self._paused:
+            if parser.requests:
+                self._transport.pause_reading()
+        elif not self._ending:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Nothing is under way: starts the request that waits, says what is wrong with the next, or reads on."""
+        parser, now, limits = self._parser, self.gate.clock.now, self.gate.limits
+        self._deadline = now + limits.idle_timeout
+        if parser is None:
+            return
+        if parser.requests:
+            request = parser.requests.popleft()
+            if not parser.requests:
+                self._transport.resume_reading()
+            self._begin(request)
+            self._hold(parser.held)
+        elif parser.error is not None:
+            self._refuse_and_close(parser.error, parser.request)
+        elif parser.inside:
+            pending = parser.request
+            if pending is None:
+                self._deadline = self._began + limits.header_timeout
+                return
+            self._deadline = self._began + limits.body_timeout + parser.received / limits.body_rate
+            if parser.awaits_continue:
+                if pending.refusal is not None:
+                    self._refuse_and_close(pending.refusal, pending)
+                else:
+                    self.write(CONTINUE)
+
+    def _begin(self, request: Request) -> None:
+        self._busy = True
+        self._current = request
+        self._deadline = NEVER
+        self.http11 = request.http11
+        if not request.keep_alive or self.gate.draining:
+            self.closing = True
+        if request.refusal is not None:
+            self.refuse(request.refusal, self.gate.new_run())
+        else:
+            self.gate.begin(self, request)
+
+    def _hold(self, size: int) -> None:
+        """Keeps the gate's count of waiting body bytes true for this connection."""
+        change = size - self._held
+        self._held = size
+        if change and not self.gate.buffer(change) and not self._busy and not self._gone:
+            self._refuse_and_close(Overloaded("too many request bodies are in memory"))
+
+    # the end
+
+    def _refuse_and_close(self, error: TidegateError, request: Request | None = None) -> None:
+        self._current = request if request is not None else self._pending
+        self.closing = True
+        self.refuse(error, self.gate.new_run())
+
+    def _end(self) -> None:
+        """The last answer is written: closes, leaving the client the time to read it."""
+        self._ending = True
+        self._pending = None
+        transport = self._transport
+        if not transport.can_write_eof():
+            transport.close()
+            return
+        self._deadline = self.gate.clock.now + LINGER
+        transport.write_eof()
+        transport.resume_reading()
+
+    def _discard(self, data: bytes) -> None:
+        self._discarded += len(data)
+        if self._discarded > LINGER_BYTES:
+            self._transport.close()

@@ -1,0 +1,187 @@
+"""The error tree. Every error has a stable `code`, an HTTP `status`, and a `side`: whose fault it is.
+
+A message is written for whoever reads it next: lower case, no full stop, the reader's own words in backticks,
+and never a secret. Dialects (`wire/`) give an error the shape their clients expect; the CLI prints it on one line.
+"""
+
+from typing import ClassVar, Literal
+
+Side = Literal["caller", "upstream", "ours"]
+
+
+class TidegateError(Exception):
+    """Any failure that Tidegate explains itself."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    side: ClassVar[Side] = "ours"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class SettingsError(TidegateError):
+    """`tidegate.toml` or the environment says something Tidegate cannot act on; every problem found is listed."""
+
+    code = "settings"
+
+
+class StartError(TidegateError):
+    """The gateway cannot start: a port is taken, the data directory is in use, a bind would expose a credential."""
+
+    code = "start"
+
+
+class CallerError(TidegateError):
+    """The call cannot be served as it was sent."""
+
+    side = "caller"
+    status = 400
+    code = "bad_request"
+
+
+class BadMessage(CallerError):
+    """The bytes are not one HTTP message with one meaning; the connection closes after the answer."""
+
+    code = "bad_message"
+
+
+class BadBody(CallerError):
+    """The body is not the JSON document its route takes, or a key in it could be read in two ways."""
+
+    code = "bad_body"
+
+
+class Unauthenticated(CallerError):
+    """The route needs a key and the call carries none."""
+
+    status = 401
+    code = "unauthenticated"
+
+
+class Forbidden(CallerError):
+    """The call is understood and refused; sending it again changes nothing."""
+
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(CallerError):
+    """No such route, or no integration serves the model. A route that cannot be governed does not exist."""
+
+    status = 404
+    code = "not_found"
+
+
+class MethodRefused(CallerError):
+    """The path exists, the method does not; `allow` names the one that does."""
+
+    status = 405
+    code = "method_not_allowed"
+
+    def __init__(self, message: str, allow: str = "") -> None:
+        super().__init__(message)
+        self.allow = allow
+
+
+class RequestTimeout(CallerError):
+    """The request did not arrive in the time it was given."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class BodyTooLarge(CallerError):
+    """The body is larger than `accept.body`."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class LineTooLong(CallerError):
+    """The request line is longer than `accept.line`."""
+
+    status = 414
+    code = "line_too_long"
+
+
+class MediaRefused(CallerError):
+    """The body is compressed, or not declared as JSON."""
+
+    status = 415
+    code = "media_refused"
+
+
+class TooManyPipelined(CallerError):
+    """More requests wait on one connection than `accept.pipeline` allows."""
+
+    status = 429
+    code = "too_many_pipelined"
+
+
+class HeadersTooLarge(CallerError):
+    """The header section is larger than `accept.headers` or has more fields than `accept.header_count`."""
+
+    status = 431
+    code = "headers_too_large"
+
+
+class CodingRefused(CallerError):
+    """A transfer coding other than `chunked`."""
+
+    status = 501
+    code = "coding_refused"
+
+
+class Overloaded(TidegateError):
+    """A bound of this gateway is reached (buffered bytes, connections, waiters); trying later helps."""
+
+    status = 503
+    code = "overloaded"
+
+
+class Draining(TidegateError):
+    """The gateway is shutting down."""
+
+    status = 503
+    code = "draining"
+
+
+class UpstreamError(TidegateError):
+    """The provider did not give a usable answer. The call may have been billed, so it was not sent twice."""
+
+    side = "upstream"
+    status = 502
+    code = "upstream_failed"
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection could be made: the name did not resolve, or every address refused."""
+
+    code = "upstream_unreachable"
+
+
+class AddressRefused(UpstreamError):
+    """The upstream's name resolves to an address that may not be dialled (loopback, private, metadata...)."""
+
+    code = "address_refused"
+
+
+class UpstreamMalformed(UpstreamError):
+    """The upstream's answer breaks HTTP framing or a bound; its connection is not used again."""
+
+    code = "upstream_malformed"
+
+
+class UpstreamTruncated(UpstreamError):
+    """The upstream closed before its answer was complete."""
+
+    code = "upstream_truncated"
+
+
+class UpstreamTimeout(UpstreamError):
+    """The upstream did not connect, answer or go on in time."""
+
+    status = 504
+    code = "upstream_timeout"

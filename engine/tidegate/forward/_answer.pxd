@@ -1,0 +1,23 @@
+cdef class AnswerHead:
+    cdef readonly int status
+    cdef readonly Py_ssize_t length
+    cdef readonly bint chunked
+    cdef readonly bint keep_alive
+    cdef readonly bint events
+    cdef readonly bint coded
+    cdef readonly bytes kept
+    cdef readonly Py_ssize_t size
+
+cdef class Body:
+    cdef int mode, state, digits
+    cdef Py_ssize_t left, line, trailer
+    cdef readonly bint done
+    cdef readonly bint broken
+    cpdef bytes take(self, bytes data, Py_ssize_t offset)
+    cdef bytes chunks(self, bytes data, Py_ssize_t offset)
+
+cdef class Events:
+    cdef Py_ssize_t limit, size
+    cdef list pieces
+    cpdef bytes feed(self, bytes payload)
+    cpdef bytes rest(self)

@@ -1,0 +1,360 @@
+"""The bytes of a provider's answer: its head, the framing of its body, the boundaries of its events.
+
+`scan` reads plain heads only and answers None for the rest, which `answer.py` reads by httptools. `Body` undoes the
+framing strictly: what is not a chunk as RFC 9112 7.1 writes it is `broken`, and so are bytes behind the end, which
+would be taken for the next answer. `Events` passes on whole events, so that an error event can follow at any moment.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memchr, memcmp, memcpy
+
+from tidegate.forward.fields import KEPT, KEPT_PREFIXES
+
+cdef enum:
+    LENGTH, CHUNKED, UNTIL_CLOSE                                     # how a body ends
+    SIZE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILER, TRAILER_LF  # where a chunked body stands
+    EXTENSION_LIMIT = 4096
+    TRAILER_LIMIT = 16384
+
+cdef frozenset NAMES = frozenset(KEPT)
+cdef tuple PREFIXES = tuple(KEPT_PREFIXES)
+
+
+cdef class AnswerHead:
+    """The head of an answer: what its framing says, and the fields that the client may see, as they were sent."""
+
+    def __init__(self, int status, Py_ssize_t length, bint chunked, bint keep_alive, bint events, bint coded,
+                 bytes kept, Py_ssize_t size):
+        self.status = status
+        self.length = length
+        self.chunked = chunked
+        self.keep_alive = keep_alive
+        self.events = events
+        self.coded = coded
+        self.kept = kept
+        self.size = size
+
+
+cdef inline bint is_name(const char* p, Py_ssize_t n, const char* name, Py_ssize_t length) noexcept nogil:
+    cdef Py_ssize_t i
+    if n != length:
+        return False
+    for i in range(n):
+        if (p[i] | 32 if 65 <= p[i] <= 90 else p[i]) != name[i]:
+            return False
+    return True
+
+
+cdef dict SEEN = {}    # spellings of field names met before -> whether the client may see them; bounded
+
+cdef bint kept_name(bytes name):
+    cdef object known = SEEN.get(name)
+    if known is None:
+        lower = name.lower()
+        known = lower in NAMES or lower.startswith(PREFIXES)
+        if len(SEEN) < 1024:
+            SEEN[name] = known
+    return known
+
+
+def scan(bytes data):
+    """The plain head at the start of `data`, or None: it is not whole, or httptools must read it."""
+    cdef const char* start = PyBytes_AS_STRING(data)
+    cdef const char* end = start + PyBytes_GET_SIZE(data)
+    cdef const char* p
+    cdef const char* name
+    cdef const char* name_end
+    cdef const char* value
+    cdef const char* stop
+    cdef Py_ssize_t length = -1, n
+    cdef bint chunked = False, keep_alive = True, events = False, coded = False
+    cdef int status
+    cdef AnswerHead head
+    cdef list kept = []
+    if end - start < 19 or memcmp(start, b"HTTP/1.1 ", 9) != 0:
+        return None
+    p = start + 9
+    if not (50 <= p[0] <= 53 and 48 <= p[1] <= 57 and 48 <= p[2] <= 57 and p[3] == 32):
+        return None
+    status = (p[0] - 48) * 100 + (p[1] - 48) * 10 + p[2] - 48
+    if status == 204 or status == 304:
+        return None
+    p = <const char*>memchr(p, 13, end - p)
+    if p == NULL or end - p < 2 or p[1] != 10:
+        return None
+    p += 2
+    while True:
+        if end - p < 2:
+            return None
+        if p[0] == 13:
+            if p[1] != 10:
+                return None
+            p += 2
+            break
+        name = p
+        while p < end and (97 <= p[0] <= 122 or 65 <= p[0] <= 90 or 48 <= p[0] <= 57 or p[0] == 45 or p[0] == 95):
+            p += 1
+        if p == name or p == end or p[0] != 58:
+            return None
+        name_end = p
+        n = p - name
+        p += 1
+        while p < end and (p[0] == 32 or p[0] == 9):
+            p += 1
+        value = p
+        while p < end and (<unsigned char>p[0] >= 32 or p[0] == 9) and p[0] != 127:
+            p += 1
+        if end - p < 2 or p[0] != 13 or p[1] != 10:
+            return None
+        stop = p
+        p += 2
+        if is_name(name, n, b"content-length", 14):
+            if length >= 0 or value == stop or stop - value > 12:
+                return None
+            length = 0
+            while value < stop:
+                if not 48 <= value[0] <= 57:
+                    return None
+                length = length * 10 + value[0] - 48
+                value += 1
+        elif is_name(name, n, b"transfer-encoding", 17):
+            if chunked or not is_name(value, stop - value, b"chunked", 7):
+                return None
+            chunked = True
+        elif is_name(name, n, b"connection", 10):
+            if is_name(value, stop - value, b"close", 5):
+                keep_alive = False
+            elif not is_name(value, stop - value, b"keep-alive", 10):
+                return None
+        elif is_name(name, n, b"content-encoding", 16):
+            if not is_name(value, stop - value, b"identity", 8):
+                coded = True
+        elif kept_name(PyBytes_FromStringAndSize(name, n)):
+            if n == 12 and stop - value >= 17 and is_name(name, n, b"content-type", 12):
+                events = is_name(value, 17, b"text/event-stream", 17)
+            kept.append(PyBytes_FromStringAndSize(name, p - name))
+    if (length < 0) != chunked:
+        return None
+    head = AnswerHead.__new__(AnswerHead)
+    head.status = status
+    head.length = length
+    head.chunked = chunked
+    head.keep_alive = keep_alive
+    head.events = events
+    head.coded = coded
+    head.kept = b"".join(kept)
+    head.size = p - start
+    return head
+
+
+cdef class Body:
+    """Undoes the framing of one body, read by read."""
+
+    def __init__(self, AnswerHead head):
+        self.mode = CHUNKED if head.chunked else LENGTH if head.length >= 0 else UNTIL_CLOSE
+        self.left = head.length if self.mode == LENGTH else 0
+        self.state = SIZE
+        self.line = 0
+        self.digits = 0
+        self.done = self.mode == LENGTH and self.left == 0
+        self.broken = False
+
+    @property
+    def until_close(self) -> bool:
+        return self.mode == UNTIL_CLOSE
+
+    cpdef bytes take(self, bytes data, Py_ssize_t offset):
+        """The body's bytes in `data` from `offset` on; sets `done` at the end of the body and `broken` on a fault."""
+        cdef Py_ssize_t n = PyBytes_GET_SIZE(data) - offset
+        if self.mode == CHUNKED:
+            return self.chunks(data, offset)
+        if self.mode == LENGTH:
+            if n > self.left:
+                self.broken = True
+                n = self.left
+            self.left -= n
+            self.done = self.left == 0
+        return data if offset == 0 and n == PyBytes_GET_SIZE(data) else data[offset:offset + n]
+
+    cdef bytes chunks(self, bytes data, Py_ssize_t offset):
+        cdef const char* p = PyBytes_AS_STRING(data) + offset
+        cdef const char* end = PyBytes_AS_STRING(data) + PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t n = end - p
+        cdef object whole = PyBytes_FromStringAndSize(NULL, n)
+        cdef char* out = PyBytes_AS_STRING(whole)
+        cdef char* start = out
+        cdef unsigned char c
+        cdef int digit
+        if self.done and n:
+            self.broken = True
+            return b""
+        while p < end and not self.broken:
+            if self.state == DATA:
+                n = end - p
+                if n > self.left:
+                    n = self.left
+                memcpy(out, p, n)
+                out += n
+                p += n
+                self.left -= n
+                if self.left == 0:
+                    self.state = DATA_CR
+                continue
+            c = <unsigned char>p[0]
+            p += 1
+            if self.state == SIZE:
+                digit = c - 48 if 48 <= c <= 57 else (c | 32) - 87 if 97 <= (c | 32) <= 102 else -1
+                if digit >= 0:
+                    self.digits += 1
+                    self.left = self.left * 16 + digit
+                    self.broken = self.digits > 12
+                elif self.digits == 0:
+                    self.broken = True
+                elif c == 13:
+                    self.state = SIZE_LF
+                elif c == 59:
+                    self.state = EXTENSION
+                    self.line = 0
+                else:
+                    self.broken = True
+            elif self.state == EXTENSION:
+                self.line += 1
+                if c == 13:
+                    self.state = SIZE_LF
+                elif c == 10 or c == 0 or self.line > EXTENSION_LIMIT:
+                    self.broken = True
+            elif self.state == SIZE_LF:
+                self.broken = c != 10
+                self.state = DATA if self.left else TRAILER
+                self.digits = 0
+                self.line = 0
+                self.trailer = 0
+            elif self.state == DATA_CR:
+                self.broken = c != 13
+                self.state = DATA_LF
+            elif self.state == DATA_LF:
+                self.broken = c != 10
+                self.state = SIZE
+            elif self.state == TRAILER:
+                self.trailer += 1
+                if c == 13:
+                    self.state = TRAILER_LF
+                else:
+                    self.line += 1
+                    self.broken = c == 10 or c == 0 or self.trailer > TRAILER_LIMIT
+            else:
+                self.broken = c != 10
+                if self.line == 0:
+                    self.done = not self.broken
+                    if p < end:
+                        self.broken = True
+                    break
+                self.line = 0
+                self.state = TRAILER
+        n = out - start
+        if n == 0:
+            return b""
+        return whole[:n]
+
+
+cdef class Events:
+    """Passes on a stream's bytes up to the last boundary between events and keeps the rest until it is whole.
+
+    A line ends with LF, CR or CRLF and an event with an empty line (the SSE standard's grammar). No byte is changed.
+    """
+
+    def __init__(self, Py_ssize_t limit):
+        self.limit = limit
+        self.size = 0
+        self.pieces = None
+
+    @property
+    def overflow(self) -> bool:
+        """An unfinished event is larger than the limit."""
+        return self.size > self.limit
+
+    cpdef bytes feed(self, bytes payload):
+        """The bytes that may go on; empty when no event ended in `payload`."""
+        cdef const char* p = PyBytes_AS_STRING(payload)
+        cdef Py_ssize_t n = PyBytes_GET_SIZE(payload), cut
+        cdef bytes tail
+        if self.pieces is None:
+            cut = boundary(p, n)
+            if cut == n:
+                return payload
+            if cut < n:
+                self.pieces = [payload[cut:] if cut else payload]
+                self.size = n - cut
+            return payload[:cut]
+        tail = last_three(self.pieces)
+        cut = boundary_after(tail, payload)
+        if cut == 0:
+            self.pieces.append(payload)
+            self.size += n
+            return b""
+        self.pieces.append(payload[:cut])
+        passed = b"".join(self.pieces)
+        self.pieces = None
+        self.size = 0
+        if cut < n:
+            self.pieces = [payload[cut:]]
+            self.size = n - cut
+        return passed
+
+    cpdef bytes rest(self):
+        """What stands after the last boundary; asked for when the stream has ended by itself."""
+        cdef bytes left = b"".join(self.pieces) if self.pieces is not None else b""
+        self.pieces = None
+        self.size = 0
+        return left
+
+
+cdef Py_ssize_t boundary(const char* p, Py_ssize_t n) noexcept nogil:
+    """The end of the last empty line."""
+    cdef Py_ssize_t i = n, before
+    while i >= 2:
+        if p[i - 1] == 10:
+            before = i - 2
+            if p[before] == 13:
+                before -= 1
+            if before >= 0 and (p[before] == 10 or p[before] == 13):
+                return i
+        elif p[i - 1] == 13 and (p[i - 2] == 10 or p[i - 2] == 13):
+            return i
+        i -= 1
+    return 0
+
+
+cdef bytes last_three(list pieces):
+    cdef bytes joined = b"".join(pieces[max(0, len(pieces) - 3):])
+    return joined[max(0, len(joined) - 3):]
+
+
+cdef Py_ssize_t boundary_after(bytes tail, bytes payload):
+    """The same where the line before may have begun in an earlier read."""
+    cdef bytes joined = tail + payload
+    cdef Py_ssize_t cut = boundary(PyBytes_AS_STRING(joined), PyBytes_GET_SIZE(joined)) - PyBytes_GET_SIZE(tail)
+    return cut if cut > 0 else 0
+
+
+def frame(bytes payload):
+    """`payload` as one chunk of a chunked body."""
+    cdef Py_ssize_t n = PyBytes_GET_SIZE(payload), size = n
+    cdef char digits[16]
+    cdef int count = 0
+    cdef bytes framed
+    cdef char* out
+    while size:
+        digits[15 - count] = b"0123456789abcdef"[size & 15]
+        size >>= 4
+        count += 1
+    framed = PyBytes_FromStringAndSize(NULL, n + count + 4)
+    out = PyBytes_AS_STRING(framed)
+    memcpy(out, digits + 16 - count, count)
+    out += count
+    out[0] = 13
+    out[1] = 10
+    memcpy(out + 2, PyBytes_AS_STRING(payload), n)
+    out[n + 2] = 13
+    out[n + 3] = 10
+    return framed

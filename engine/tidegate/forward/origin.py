@@ -1,0 +1,160 @@
+"""One upstream origin: its addresses, its connections, and the calls that wait for one.
+
+This is the one place that opens connections to providers, and so the one place of the SSRF guard: the name is
+resolved here, every address is checked, and the checked address is the one that is dialled.
+
+A call is sent a second time only when the connection it was meant for was seen closed before a byte of it was
+written. After that byte a POST may have been billed, so the answer is 502 and the client decides.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from typing import NamedTuple
+
+from tidegate.clock import Clock
+from tidegate.errors import AddressRefused, Overloaded, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from tidegate.forward.guard import refusal
+from tidegate.forward.relay import Relay
+from tidegate.forward.upstream import Upstream
+from tidegate.settings import Forward
+
+
+class Waiting(NamedTuple):
+    """A call for which no connection is free."""
+
+    relay: Relay
+    head: bytes
+    body: bytes
+    deadline: float
+
+
+class Origin:
+    """All connections of this worker to one scheme, host and port."""
+
+    def __init__(
+        self, host: str, port: int, tls: ssl.SSLContext | None, private: bool, settings: Forward, clock: Clock
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.private = private
+        self.settings = settings
+        self.clock = clock
+        self._tls = tls
+        self._idle: list[Upstream] = []
+        self._open = 0
+        self._waiting: deque[Waiting] = deque()
+        self._addresses: tuple[str, ...] = ()
+        self._resolve_at = 0.0
+        self._dialling: set[asyncio.Task[None]] = set()
+        clock.watch(self)
+
+    def send(self, relay: Relay, head: bytes, body: bytes) -> None:
+        """Sends a call over a kept connection, a new one, or the next one that is free."""
+        idle = self._idle
+        while idle:
+            upstream = idle.pop()
+            if upstream.usable:
+                upstream.carry(relay, head, body)
+                return
+        if self._open < self.settings.connections:
+            self._open += 1
+            task = asyncio.get_running_loop().create_task(self._dial(relay, head, body))
+            self._dialling.add(task)
+            task.add_done_callback(self._dialling.discard)
+        elif len(self._waiting) < self.settings.waiters:
+            self._waiting.append(Waiting(relay, head, body, self.clock.now + self.settings.wait_timeout))
+        else:
+            relay.fail(Overloaded("every connection to the upstream is busy and too many calls wait"))
+
+    def free(self, upstream: Upstream) -> None:
+        """A connection has done its work."""
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.relay.over:
+                upstream.carry(waiting.relay, waiting.head, waiting.body)
+                return
+        self._idle.append(upstream)
+
+    def lost(self, upstream: Upstream) -> None:
+        """A connection is gone; whoever waits gets a new one in its place."""
+        self._open -= 1
+        if upstream in self._idle:
+            self._idle.remove(upstream)
+        while self._waiting and self._open < self.settings.connections:
+            waiting = self._waiting.popleft()
+            if not waiting.relay.over:
+                self.send(waiting.relay, waiting.head, waiting.body)
+
+    def close(self) -> None:
+        """No more calls will come: kept connections close now, busy ones when their answer ends."""
+        for upstream in self._idle:
+            upstream.abort()
+        self._idle.clear()
+
+    def check(self, now: float) -> bool:
+        """The clock's question: who has waited too long?"""
+        while self._waiting and self._waiting[0].deadline <= now:
+            waiting = self._waiting.popleft()
+            if not waiting.relay.over:
+                waiting.relay.fail(Overloaded("no connection to the upstream became free in time"))
+        return True
+
+    async def _dial(self, relay: Relay, head: bytes, body: bytes) -> None:
+        try:
+            async with asyncio.timeout(self.settings.connect_timeout):
+                upstream = await self._connect()
+        except TimeoutError:
+            self._failed(relay, UpstreamTimeout(f"`{self.host}` did not take a connection in time"))
+        except UpstreamError as error:
+            self._failed(relay, error)
+        else:
+            if relay.over:
+                self.free(upstream)
+            else:
+                upstream.carry(relay, head, body)
+
+    def _failed(self, relay: Relay, error: UpstreamError) -> None:
+        self._open -= 1
+        self._resolve_at = 0.0
+        if not relay.over:
+            relay.fail(error)
+
+    async def _connect(self) -> Upstream:
+        loop = asyncio.get_running_loop()
+        reason = "no address"
+        for address in await self._resolve():
+            try:
+                _, upstream = await loop.create_connection(
+                    lambda: Upstream(self),  # type: ignore[arg-type, return-value]
+                    address,
+                    self.port,
+                    ssl=self._tls,
+                    server_hostname=self.host if self._tls is not None else None,
+                )
+            except ssl.SSLError as error:
+                reason = f"TLS failed: {error.reason or 'handshake'}"
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+            else:
+                assert isinstance(upstream, Upstream)
+                return upstream
+        raise UpstreamUnreachable(f"`{self.host}` could not be reached: {reason.lower()}")
+
+    async def _resolve(self) -> tuple[str, ...]:
+        """The host's addresses, all of them allowed; asked for again every `forward.resolve` seconds."""
+        if self.clock.now < self._resolve_at and self._addresses:
+            return self._addresses
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(self.host, self.port, type=1)
+        except OSError:
+            raise UpstreamUnreachable(f"the name `{self.host}` does not resolve") from None
+        addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+        for address in addresses:
+            reason = refusal(address, self.private)
+            if reason is not None:
+                raise AddressRefused(f"`{self.host}` resolves to an address that is not dialled: {reason}")
+        self._addresses = addresses
+        self._resolve_at = self.clock.now + self.settings.resolve
+        return addresses

@@ -1,0 +1,170 @@
+"""One connection to a provider: carries one call at a time and gives its relay the answer, read by read.
+
+A connection is used again only after an answer that ended exactly where its framing says. Anything else closes it:
+the bytes behind would be read as somebody else's answer.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tidegate.clock import NEVER
+from tidegate.errors import UpstreamError, UpstreamMalformed, UpstreamTimeout, UpstreamTruncated
+from tidegate.forward._answer import AnswerHead, Body
+from tidegate.forward.answer import HeadReader
+
+if TYPE_CHECKING:
+    from tidegate.forward.origin import Origin
+    from tidegate.forward.relay import Relay
+
+WHOLE = 16 * 1024  # head and body are joined up to this size; above it a copy costs more than a gathered write
+
+
+class Upstream:
+    """An asyncio protocol; its origin makes it and takes it back."""
+
+    def __init__(self, origin: "Origin") -> None:
+        self.origin = origin
+        self.relay: Relay | None = None
+        self.closed = False
+        self.deadline = NEVER
+        self._total = NEVER
+        self._head: AnswerHead | None = None
+        self._body: Body | None = None
+        self._reader: HeadReader | None = None
+
+    # asyncio's callbacks
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.origin.clock.watch(self)
+
+    def data_received(self, data: bytes) -> None:
+        relay = self.relay
+        if relay is None:
+            self.abort()  # bytes nobody asked for
+            return
+        origin = self.origin
+        self.deadline = min(origin.clock.now + origin.settings.idle_timeout, self._total)
+        body = self._body
+        offset = 0
+        if body is None:
+            try:
+                read = self._read_head(data)
+            except UpstreamError as error:
+                self._fail(error)
+                return
+            if read is None:
+                return
+            head, data, offset = read
+            self._head = head
+            body = self._body = Body(head)
+            relay.start(head)
+        payload = body.take(data, offset)
+        if body.done:
+            self._release(body)
+            relay.receive(payload, True)
+        elif body.broken:
+            self._fail(UpstreamMalformed("the upstream's answer breaks its framing"))
+        else:
+            relay.receive(payload, False)
+
+    def eof_received(self) -> None:
+        """The transport closes; connection_lost says the rest."""
+
+    def pause_writing(self) -> None:
+        """The request is in memory already: there is nothing to hold back."""
+
+    def resume_writing(self) -> None:
+        """See pause_writing."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.closed = True
+        self.origin.lost(self)
+        relay, body = self.relay, self._body
+        if relay is None:
+            return
+        self.relay = None
+        if body is not None and body.until_close and error is None:
+            relay.receive(b"", True)
+        else:
+            relay.fail(UpstreamTruncated("the upstream closed before its answer was complete"))
+
+    # what the origin, the relay and the clock ask for
+
+    @property
+    def usable(self) -> bool:
+        """Nothing was seen that speaks against sending a call this way."""
+        return not self.closed and not self._transport.is_closing()
+
+    def carry(self, relay: "Relay", head: bytes, body: bytes) -> None:
+        """Sends a call; its answer goes to `relay`."""
+        settings, now = self.origin.settings, self.origin.clock.now
+        self.relay = relay
+        relay.upstream = self
+        self._total = now + settings.total_timeout
+        self.deadline = now + settings.first_byte_timeout
+        if len(body) > WHOLE:
+            self._transport.writelines((head, body))
+        else:
+            self._transport.write(head + body)
+
+    def pause(self) -> None:
+        """The client is slow: nothing more is read, and silence is not the provider's fault."""
+        if not self.closed:
+            self._transport.pause_reading()
+            self.deadline = self._total
+
+    def resume(self) -> None:
+        """The client has caught up."""
+        if not self.closed:
+            self._transport.resume_reading()
+            self.deadline = min(self.origin.clock.now + self.origin.settings.idle_timeout, self._total)
+
+    def abort(self) -> None:
+        """Closes at once, whatever is under way; the relay hears nothing more."""
+        self.relay = None
+        self.closed = True
+        self._transport.abort()
+
+    def check(self, now: float) -> bool:
+        """The clock's question."""
+        if self.closed:
+            return False
+        relay = self.relay
+        if now >= self.deadline:
+            if relay is None:
+                self.abort()
+            else:
+                late = "answer" if self._head is None else "go on"
+                self._fail(UpstreamTimeout(f"the upstream did not {late} in time"))
+            return False
+        if relay is not None:
+            relay.check(now)
+        return True
+
+    def _read_head(self, data: bytes) -> tuple[AnswerHead, bytes, int] | None:
+        if self._reader is None:
+            self._reader = HeadReader(self.origin.settings.response_head)
+        read = self._reader.read(data)
+        if read is None:
+            return None
+        self._reader = None
+        if read[0].coded:
+            raise UpstreamMalformed("the upstream compressed its answer though it was asked not to")
+        return read
+
+    def _release(self, body: Body) -> None:
+        head = self._head
+        self.relay = self._head = self._body = None
+        if head is not None and head.keep_alive and not body.broken and not self._transport.is_closing():
+            self.deadline = self.origin.clock.now + self.origin.settings.keep_alive
+            self.origin.free(self)
+        else:
+            self.closed = True
+            self._transport.close()
+
+    def _fail(self, error: UpstreamError) -> None:
+        relay = self.relay
+        self.abort()
+        if relay is not None:
+            relay.fail(error)

@@ -1,0 +1,147 @@
+"""The ways to the providers: which integration serves a call, and the request as that provider shall see it.
+
+The upstream request is written from scratch: our own framing and host, the integration's credential or else the
+caller's own key, and the few fields on the dialect's list. Nothing else of the client's head leaves. The body leaves
+as it came, except for edits, and an edit is a splice: every other byte stays.
+"""
+
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from tidegate.clock import Clock
+from tidegate.configuration import credential
+from tidegate.errors import NotFound
+from tidegate.forward.origin import Origin
+from tidegate.model import Call
+from tidegate.settings import Integration, Settings
+from tidegate.wire import anthropic, openai
+from tidegate.wire._strict import locate
+from tidegate.wire.dialect import Dialect, Route, encode
+from tidegate.wire.splice import splice
+
+PUBLIC: Final = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
+SPOKEN: Final[dict[str, tuple[Dialect, ...]]] = {
+    "openai": (openai.DIALECT,),
+    "anthropic": (anthropic.DIALECT,),
+    "simulated": (openai.DIALECT, anthropic.DIALECT),
+}
+AUTHORIZING: Final = frozenset((b"authorization", b"x-api-key"))
+
+
+class Way:
+    """One integration, ready to carry calls."""
+
+    def __init__(self, name: str, integration: Integration, origin: Origin, base: str, secret: str) -> None:
+        self.name = name
+        self.models = integration.models
+        self.aliases = integration.aliases
+        self.dialects = SPOKEN[integration.provider]
+        self.origin = origin
+        self._secret = secret
+        self._base = base.encode()
+        default_port = 443 if base.startswith("https") else 80
+        parts = urlsplit(base)
+        host = parts.hostname or ""
+        shown = f"[{host}]" if ":" in host else host
+        self._host = shown if (parts.port or default_port) == default_port else f"{shown}:{parts.port}"
+        path = parts.path.rstrip("/").removesuffix("/v1")  # routes begin with /v1; a base URL may end with it
+        self._path = path.encode()
+        self._heads: dict[Route, tuple[bytes, bytes]] = {}
+
+    def serves(self, model: str) -> bool:
+        """Whether this integration may be asked for `model`."""
+        if not self.models or model in self.aliases or model in self.models:
+            return True
+        return any(pattern.endswith("*") and model.startswith(pattern[:-1]) for pattern in self.models)
+
+    def head(self, call: Call, length: int) -> bytes:
+        """The request's head, from its first line to the empty one."""
+        route = call.route
+        standing = self._heads.get(route)
+        if standing is None:
+            standing = self._heads[route] = self._standing(route)
+        start, fields = standing
+        if call.query:
+            start += b"?" + call.query
+        headers = call.headers
+        for name in route.dialect.forwarded:
+            value = headers.get(name)
+            if value is not None and not (self._secret and name in AUTHORIZING):
+                fields += b"%b: %b\r\n" % (name, value)
+        if route.body is None:
+            return b"%b HTTP/1.1\r\n%b\r\n" % (start, fields)
+        return b"%b HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n" % (start, fields, length)
+
+    def body(self, call: Call) -> bytes:
+        """The request's body, with the provider's own name of the model."""
+        alias = self.aliases.get(call.model) if self.aliases else None
+        if alias is None:
+            return call.body
+        span = locate(call.body, b"model")
+        assert span is not None
+        return splice(call.body, [(*span, encode_text(alias))])
+
+    def _standing(self, route: Route) -> tuple[bytes, bytes]:
+        fields = b"Host: %b\r\nAccept-Encoding: identity\r\n" % self._host.encode()
+        if self._secret:
+            fields += route.dialect.authorization(self._secret)
+        if route.body is not None:
+            fields += b"Content-Type: application/json\r\n"
+        return b"%b %b%b" % (route.method, self._path, route.path), fields
+
+
+class Ways:
+    """All integrations of a snapshot of the settings."""
+
+    def __init__(
+        self, settings: Settings, clock: Clock, environ: Mapping[str, str], simulated: Callable[[], str] | None
+    ) -> None:
+        self._ways: list[Way] = []
+        origins: dict[tuple[str, int, bool, bool], Origin] = {}
+        tls: ssl.SSLContext | None = None
+        for name, integration in settings.integration.items():
+            base = integration.base_url or PUBLIC.get(integration.provider, "")
+            private = integration.private
+            if not base:
+                assert simulated is not None
+                base, private = simulated(), True
+            parts = urlsplit(base)
+            secure = parts.scheme == "https"
+            if secure and tls is None:
+                tls = ssl.create_default_context()
+            key = (parts.hostname or "", parts.port or (443 if secure else 80), secure, private)
+            if key not in origins:
+                origins[key] = Origin(key[0], key[1], tls if secure else None, private, settings.forward, clock)
+            secret = credential(integration.credential, environ) if integration.credential else ""
+            self._ways.append(Way(name, integration, origins[key], base, secret))
+        self._origins = origins
+
+    def choose(self, call: Call) -> Way:
+        """The first integration that speaks the call's dialect and serves its model."""
+        dialect = call.route.dialect
+        for way in self._ways:
+            if dialect in way.dialects and (call.fields is None or way.serves(call.model)):
+                return way
+        if call.fields is None:
+            raise NotFound(f"no integration speaks the dialect of {dialect.name}")
+        raise NotFound(f"no integration serves the model `{call.model[:100]}`")
+
+    def models(self, dialect: Dialect) -> tuple[str, ...] | None:
+        """The names that the settings list for a dialect; None where an integration serves whatever it has."""
+        ways = [way for way in self._ways if dialect in way.dialects]
+        if not ways or any(not way.models for way in ways):
+            return None
+        names = [n for way in ways for n in (*way.models, *way.aliases) if not n.endswith("*")]
+        return tuple(dict.fromkeys(names))
+
+    def close(self) -> None:
+        """These settings are no longer in force: kept connections close."""
+        for origin in self._origins.values():
+            origin.close()
+
+
+def encode_text(text: str) -> bytes:
+    """A JSON string."""
+    return encode({"": text})[4:-1]

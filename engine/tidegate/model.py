@@ -1,0 +1,68 @@
+"""What passes between the steps: small frozen values, so that a step can neither forget nor change what another said.
+
+`pipeline.py` alone knows the order; a step sees only the values it is given.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from tidegate.wire.dialect import Governed, Route
+
+
+class Call(Struct, frozen=True, eq=False, gc=False):
+    """accept: one call as it was read. `fields` are the governed fields of `body`; a GET has neither."""
+
+    run: bytes  # its id, time-ordered and unique across workers
+    route: Route
+    headers: dict[bytes, bytes]
+    query: bytes
+    body: bytes
+    fields: Governed | None
+
+    @property
+    def model(self) -> str:
+        """The model asked for; empty where a route has none."""
+        return self.fields.model if self.fields is not None else ""
+
+    @property
+    def stream(self) -> bool:
+        """Whether the answer is to come as a stream of events."""
+        return self.fields is not None and self.fields.stream is True
+
+
+class Caller(Struct, frozen=True, eq=False):
+    """identify: whose call it is."""
+
+    tenant: str
+    mode: Literal["key", "byok", "anonymous"]
+
+
+class Decision(Struct, frozen=True, eq=False):
+    """decide: what is to be done with a call, with every reason that was found."""
+
+    action: Literal["allow", "warn", "throttle", "block"]
+    reasons: tuple[str, ...] = ()
+
+
+class Hold(Struct, frozen=True, eq=False):
+    """limit: what a call has drawn and must settle or give back."""
+
+    tokens: int = 0
+
+
+class Usage(Struct, frozen=True, eq=False):
+    """count: what a call consumed, and how that is known."""
+
+    input_tokens: int
+    output_tokens: int
+    kind: Literal["provider", "exact", "calibrated", "estimated"]
+
+
+class Outcome(Struct, frozen=True, eq=False):
+    """forward: how a call ended. `status` is what the client was told; `error` is a code of `errors.py`."""
+
+    status: int
+    error: str | None = None
+    client_left: bool = False
+    usage: Usage | None = None

@@ -1,0 +1,103 @@
+"""The admin listener: health for orchestrators, on a loopback port of its own, answered by the supervisor itself.
+
+So it answers also while no worker does. One small request, one answer, then the connection closes.
+"""
+
+import selectors
+import socket
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from tidegate.wire.reply import STATUS_LINES
+
+HEAD_LIMIT = 8192
+CONNECTIONS = 64
+PATIENCE = 5.0
+
+Answer = Callable[[], tuple[int, dict[str, object]]]
+
+
+class Admin:
+    """Serves a handful of paths on the supervisor's selector."""
+
+    def __init__(
+        self, listener: socket.socket, selector: selectors.BaseSelector, answers: Mapping[bytes, Answer]
+    ) -> None:
+        self._listener = listener
+        self._selector = selector
+        self._answers = answers
+        self._open: dict[socket.socket, tuple[bytes, float]] = {}
+        selector.register(listener, selectors.EVENT_READ, self.accept)
+
+    def accept(self) -> None:
+        """A client has connected."""
+        try:
+            client, _ = self._listener.accept()
+        except OSError:
+            return
+        if len(self._open) >= CONNECTIONS:
+            client.close()
+            return
+        client.setblocking(False)
+        self._open[client] = (b"", time.monotonic() + PATIENCE)
+        self._selector.register(client, selectors.EVENT_READ, lambda: self._read(client))
+
+    def expire(self) -> None:
+        """Lets go of clients that do not finish their request."""
+        now = time.monotonic()
+        for client in [each for each, (_, deadline) in self._open.items() if deadline < now]:
+            self._drop(client)
+
+    def close(self) -> None:
+        """No more answers."""
+        for client in list(self._open):
+            self._drop(client)
+        self._selector.unregister(self._listener)
+        self._listener.close()
+
+    def _read(self, client: socket.socket) -> None:
+        head, deadline = self._open[client]
+        try:
+            data = client.recv(HEAD_LIMIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        head += data
+        self._open[client] = (head, deadline)
+        if b"\r\n\r\n" in head:
+            try:
+                client.send(self._answer(head))  # a few hundred bytes: they fit the socket's buffer
+            except OSError:
+                pass
+        elif data and len(head) <= HEAD_LIMIT:
+            return
+        self._drop(client)
+
+    def _answer(self, head: bytes) -> bytes:
+        words = head.split(b"\r\n", 1)[0].split(b" ")
+        if len(words) != 3 or not words[2].startswith(b"HTTP/1."):
+            return _reply(400, {"error": "not an HTTP/1.1 request"})
+        answer = self._answers.get(words[1])
+        if answer is None:
+            return _reply(404, {"error": "no such path"})
+        if words[0] not in (b"GET", b"HEAD"):
+            return _reply(405, {"error": "GET only"})
+        whole = _reply(*answer())
+        return whole if words[0] == b"GET" else whole[: whole.index(b"\r\n\r\n") + 4]
+
+    def _drop(self, client: socket.socket) -> None:
+        del self._open[client]
+        self._selector.unregister(client)
+        client.close()
+
+
+def _reply(status: int, document: dict[str, object]) -> bytes:
+    body = msgspec.json.encode(document)
+    return b"%bContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (
+        STATUS_LINES[status],
+        len(body),
+        body,
+    )

@@ -1,0 +1,314 @@
+"""The supervisor: owns what must outlive a worker, and does nothing that could make it fall.
+
+It holds the data directory, the listening sockets and the admin port; starts one worker for each slot by fork (after
+all imports, so a new worker serves within tens of milliseconds and shares their memory); replaces the dead and kills
+the hung. No event loop, no threads: a plain selector, because it forks.
+
+Signals: HUP reloads the settings, TERM and INT drain and exit 0, a second one of them ends at once.
+"""
+
+import fcntl
+import gc
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from tidegate import __version__
+from tidegate.configuration import address
+from tidegate.errors import StartError, TidegateError
+from tidegate.serve.admin import Admin
+from tidegate.serve.board import Board
+from tidegate.serve.channel import Channel, Message, pair
+from tidegate.serve.listen import open_listeners, open_tcp
+from tidegate.serve.worker import work
+from tidegate.settings import Settings
+
+WATCH = 0.1  # seconds between looks at the heartbeats
+SHORT_LIFE = 0.25  # a worker that dies sooner after its start is part of a crash loop
+BACKOFF_FIRST = 0.05
+BACKOFF_MOST = 5.0
+KILL_AFTER = 3.0  # seconds beyond the drain until workers that do not end are killed
+
+
+class Slot:
+    """One worker's place: its sockets stay, its processes come and go."""
+
+    def __init__(self, number: int, sockets: list[socket.socket]) -> None:
+        self.number = number
+        self.sockets = sockets
+        self.pid = 0
+        self.pidfd = -1
+        self.channel: Channel | None = None
+        self.ready = False
+        self.started = 0.0
+        self.failures = 0
+        self.start_at = 0.0
+
+
+def run(settings: Settings, reload: Callable[[], Settings]) -> None:
+    """Serves until a signal ends it."""
+    Supervisor(settings, reload).run()
+
+
+class Supervisor:
+    """The parent of all processes."""
+
+    def __init__(self, settings: Settings, reload: Callable[[], Settings]) -> None:
+        self._settings = settings
+        self._reload = reload
+        self._selector = selectors.DefaultSelector()
+        self._draining = 0.0  # when the drain must be over; 0 while serving
+        self._announced = False
+
+    def run(self) -> None:
+        """From the lock on the data directory to the last worker's end."""
+        serve = self._settings.serve
+        self._lock = lock(Path(self._settings.data))
+        slots = serve.workers or len(os.sched_getaffinity(0))
+        self._board = Board(slots)
+        sockets = open_listeners(serve.listen, slots)
+        self._slots = [Slot(number, each) for number, each in enumerate(sockets)]
+        place = address(serve.admin)
+        assert not isinstance(place, str)
+        answers = {b"/healthz": self._healthz, b"/readyz": self._readyz, b"/version": self._version}
+        self._admin = Admin(open_tcp(place, serve.admin, reuse_port=False), self._selector, answers)
+        self._listen_for_signals()
+        gc.collect()
+        gc.freeze()
+        while not self._draining or any(slot.pid for slot in self._slots):
+            self._turn()
+        self._admin.close()
+        for text in serve.listen:
+            if isinstance(path := address(text), str):
+                Path(path).unlink(missing_ok=True)
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        for slot in self._slots:
+            if not slot.pid and not self._draining and now >= slot.start_at:
+                self._start(slot)
+        for key, _ in self._selector.select(WATCH):
+            key.data()
+        for slot in self._slots:
+            if slot.pid and self._board.silent_for(slot.number) > self._settings.serve.hang:
+                say(f"worker {slot.number} (pid {slot.pid}) hangs: killed")
+                self._board.beat(slot.number)
+                os.kill(slot.pid, signal.SIGKILL)
+        self._admin.expire()
+        if self._draining and time.monotonic() > self._draining:
+            self._kill_all()
+
+    # workers
+
+    def _start(self, slot: Slot) -> None:
+        ours, theirs = pair()
+        self._board.beat(slot.number)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(slot, ours, theirs)
+        theirs.close()
+        slot.pid, slot.pidfd, slot.channel = pid, os.pidfd_open(pid), ours
+        slot.started, slot.ready = time.monotonic(), False
+        self._selector.register(slot.pidfd, selectors.EVENT_READ, lambda: self._ended(slot))
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._hear(slot))
+
+    def _become_worker(self, slot: Slot, ours: Channel, theirs: Channel) -> None:
+        """In the child: lets go of what is the supervisor's, works, and never returns."""
+        code = 70
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+            self._selector.close()
+            ours.close()
+            for other in self._slots:
+                if other.channel is not None:
+                    other.channel.close()
+                if other is not slot:
+                    for each in set(other.sockets) - set(slot.sockets):
+                        each.close()
+            number, board = slot.number, self._board
+            work(self._settings, slot.sockets, theirs, lambda: board.beat(number))
+            code = 0
+        except TidegateError as error:
+            say(f"worker {slot.number}: {error.message}")
+        except BaseException as error:
+            say(f"worker {slot.number} failed: {type(error).__name__}: {error}; this is a bug")
+        finally:
+            os._exit(code)
+
+    def _hear(self, slot: Slot) -> None:
+        assert slot.channel is not None
+        message = slot.channel.receive()
+        if message is None:
+            self._selector.unregister(slot.channel)  # its end comes through the pidfd
+            return
+        slot.ready = True
+        if not self._announced and all(each.ready for each in self._slots):
+            self._announced = True
+            announce(self._settings, self._slots)
+
+    def _ended(self, slot: Slot) -> None:
+        _, status = os.waitpid(slot.pid, 0)
+        self._selector.unregister(slot.pidfd)
+        os.close(slot.pidfd)
+        if slot.channel is not None:
+            try:
+                self._selector.unregister(slot.channel)
+            except KeyError:
+                pass
+            slot.channel.close()
+        lived = time.monotonic() - slot.started
+        code = os.waitstatus_to_exitcode(status)
+        pid, slot.pid, slot.channel, was_ready = slot.pid, 0, None, slot.ready
+        slot.ready = False
+        if self._draining:
+            return
+        slot.failures = 0 if was_ready and lived > SHORT_LIFE else slot.failures + 1
+        delay = min(BACKOFF_FIRST * 2**slot.failures, BACKOFF_MOST) if slot.failures else 0.0
+        slot.start_at = time.monotonic() + delay
+        why = f"signal {-code}" if code < 0 else f"exit code {code}"
+        say(f"worker {slot.number} (pid {pid}) ended by {why}; replaced" + (f" in {delay:.2f} s" if delay else ""))
+
+    # signals
+
+    def _listen_for_signals(self) -> None:
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        self._selector.register(read, selectors.EVENT_READ, lambda: self._signalled(os.read(read, 64)))
+
+    def _signalled(self, numbers: bytes) -> None:
+        for number in numbers:
+            if number == signal.SIGHUP:
+                self._apply()
+            elif self._draining:
+                self._kill_all()
+            else:
+                self._drain()
+
+    def _apply(self) -> None:
+        """Reads the settings again; what cannot be loaded leaves the last good ones in force."""
+        try:
+            settings = self._reload()
+        except TidegateError as error:
+            say(f"settings not reloaded: {error.message}")
+            return
+        kept = fixed(self._settings)
+        if fixed(settings) != kept:
+            say("changed `data` or `serve.listen`, `serve.admin`, `serve.tls`, `serve.workers` need a restart")
+            settings = msgspec.structs.replace(
+                settings, data=self._settings.data, serve=_keep(settings.serve, self._settings.serve)
+            )
+        self._settings = settings
+        told = [slot.channel.send(Message("use", settings)) for slot in self._slots if slot.channel is not None]
+        say(f"settings reloaded by {sum(told)} of {len(told)} workers")
+
+    def _drain(self) -> None:
+        drain = self._settings.serve.drain
+        self._draining = time.monotonic() + drain + KILL_AFTER
+        busy = sum(1 for slot in self._slots if slot.pid)
+        say(f"draining: {busy} workers finish within {drain:g} s")
+        for slot in self._slots:
+            for each in slot.sockets:
+                each.close()
+            if slot.channel is not None:
+                slot.channel.send(Message("drain"))
+
+    def _kill_all(self) -> None:
+        for slot in self._slots:
+            if slot.pid:
+                os.kill(slot.pid, signal.SIGKILL)
+
+    # admin
+
+    def _healthz(self) -> tuple[int, dict[str, object]]:
+        return 200, {"status": "ok"}
+
+    def _readyz(self) -> tuple[int, dict[str, object]]:
+        ready = sum(slot.ready for slot in self._slots)
+        if self._draining:
+            return 503, {"status": "draining", "workers": ready}
+        return (200, {"status": "ready", "workers": ready}) if ready else (503, {"status": "starting", "workers": 0})
+
+    def _version(self) -> tuple[int, dict[str, object]]:
+        return 200, {"version": __version__, "python": sys.version.split()[0]}
+
+
+def lock(data: Path) -> int:
+    """Holds the data directory; the workers inherit the lock, so it is free only when the last of them is gone."""
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        held = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartError(f"cannot use the data directory `{data}`: {(error.strerror or '').lower()}") from None
+    waited = False
+    while True:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError:
+            owner = os.pread(held, 32, 0).decode("ascii", "replace").strip()
+            if not owner.isdigit() or _alive(int(owner)):
+                os.close(held)
+                raise StartError(f"the data directory `{data}` is held by another gateway (pid {owner})") from None
+            if not waited:
+                say(f"waiting for the workers of a dead gateway (pid {owner}) to drain")
+                waited = True
+            time.sleep(0.1)
+    os.ftruncate(held, 0)
+    os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
+    return held
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def fixed(settings: Settings) -> tuple[object, ...]:
+    """What cannot change while the gateway runs."""
+    serve = settings.serve
+    return settings.data, serve.listen, serve.admin, serve.tls, serve.workers
+
+
+def _keep(new, old):  # type: ignore[no-untyped-def]
+    return msgspec.structs.replace(new, listen=old.listen, admin=old.admin, tls=old.tls, workers=old.workers)
+
+
+def announce(settings: Settings, slots: list[Slot]) -> None:
+    """Says where the gateway is, and the two lines that try it."""
+    names = ", ".join(settings.integration)
+    say(f"Tidegate {__version__}: {len(slots)} workers, integrations: {names}; admin http://{settings.serve.admin}")
+    for text, listener in zip(settings.serve.listen, slots[0].sockets, strict=True):
+        if isinstance(address(text), str):
+            say(f"listening on {text}")
+            continue
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        base = f"{'https' if settings.serve.tls else 'http'}://{shown}:{port}/v1"
+        say(f"listening on {base.removesuffix('/v1')}; try it:")
+        body = '{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hello"}]}'
+        say(f"  curl {base}/chat/completions -H 'Content-Type: application/json' -d '{body}'")
+        say(f"  export OPENAI_BASE_URL={base}")
+
+
+def say(text: str) -> None:
+    """One line for the operator."""
+    print(text, file=sys.stderr if text.startswith("worker") else sys.stdout, flush=True)

@@ -1,0 +1,144 @@
+"""A worker: one process, one loop, one pipeline. Forked by the supervisor with the sockets of its slot."""
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+
+import uvloop
+
+from tidegate.clock import Clock
+from tidegate.errors import TidegateError
+from tidegate.forward.way import Ways
+from tidegate.pipeline import Pipeline
+from tidegate.serve.channel import Channel, Message
+from tidegate.serve.simulated import Provider
+from tidegate.settings import Settings
+
+GRACE = 1.0  # a drain leaves idle connections open so long: a request on its way finds an answer, not a reset
+
+
+def work(settings: Settings, sockets: list[socket.socket], channel: Channel, beat: Callable[[], None]) -> None:
+    """Serves until the channel says `drain` or ends; returns when everything under way is over."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the supervisor decides
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    gc.freeze()  # what was imported before the fork stays shared with the other workers
+    gc.set_threshold(50_000, 20, 20)
+    uvloop.run(Worker(settings, sockets, channel, beat).run())
+
+
+class Worker:
+    """The life of one worker process."""
+
+    def __init__(
+        self, settings: Settings, sockets: list[socket.socket], channel: Channel, beat: Callable[[], None]
+    ) -> None:
+        self._settings = settings
+        self._sockets = sockets
+        self._channel = channel
+        self._beat = beat
+        self._simulated: Provider | None = None
+        self._over = asyncio.Event()
+
+    async def run(self) -> None:
+        """From the first tick to the last answer."""
+        loop = asyncio.get_running_loop()
+        self._clock = Clock(loop, self._beat)
+        self._beat()
+        if any(each.provider == "simulated" and not each.base_url for each in self._settings.integration.values()):
+            await self._simulate()
+        self._ways = self._make_ways(self._settings)
+        self._pipeline = Pipeline(self._settings, self._ways, self._clock)
+        tls = _tls(self._settings)
+        servers = [
+            await loop.create_server(
+                self._pipeline.connect,  # type: ignore[arg-type]
+                sock=each,
+                ssl=tls if each.family != socket.AF_UNIX else None,
+            )
+            for each in self._sockets
+        ]
+        loop.add_reader(self._channel.fileno(), self._hear)
+        self._channel.send(Message("ready"))
+        await self._over.wait()
+        await self._drain(servers, tls)
+
+    def _make_ways(self, settings: Settings) -> Ways:
+        return Ways(settings, self._clock, os.environ, self._simulated_url)
+
+    def _simulated_url(self) -> str:
+        assert self._simulated is not None
+        return f"http://127.0.0.1:{self._simulated.port}"
+
+    async def _simulate(self) -> None:
+        self._simulated = await Provider.start()
+
+    def _hear(self) -> None:
+        message = self._channel.receive()
+        if message is None or message.kind == "drain":
+            asyncio.get_running_loop().remove_reader(self._channel.fileno())
+            self._over.set()
+        elif message.settings is not None:
+            asyncio.get_running_loop().create_task(self._use(message.settings))  # noqa: RUF006
+
+    async def _use(self, settings: Settings) -> None:
+        """Other settings are in force from the next request on; calls under way keep theirs."""
+        if self._simulated is None:
+            await self._simulate()
+        try:
+            ways = self._make_ways(settings)
+        except TidegateError:
+            return  # the supervisor has checked them; what it could not see leaves the last good ones in force
+        before, self._ways = self._ways, ways
+        self._settings = settings
+        self._pipeline.use(settings, ways)
+        before.close()
+
+    async def _drain(self, servers: list[asyncio.Server], tls: ssl.SSLContext | None) -> None:
+        """Takes what has already connected, lets it finish, and ends what is left when the time is over."""
+        pipeline, loop = self._pipeline, asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.serve.drain
+        pipeline.draining = True
+        for listener in self._sockets:
+            await self._take_backlog(listener, tls)
+        for server in servers:
+            server.close()
+        await self._emptied(min(deadline, loop.time() + GRACE))
+        for connection in list(pipeline.connections):
+            connection.drain()
+        await self._emptied(deadline)
+        for connection in list(pipeline.connections):
+            connection.shut()
+        await self._emptied(loop.time() + GRACE)
+        self._ways.close()
+        self._clock.stop()
+
+    async def _take_backlog(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, _ = listener.accept()
+            except OSError:
+                return
+            accepted.setblocking(False)
+            secure = tls if listener.family != socket.AF_UNIX else None
+            await loop.connect_accepted_socket(self._pipeline.connect, accepted, ssl=secure)  # type: ignore[arg-type]
+
+    async def _emptied(self, deadline: float) -> None:
+        """Waits until no connection is left, at most until the deadline."""
+        loop = asyncio.get_running_loop()
+        while self._pipeline.connections and loop.time() < deadline:
+            await asyncio.sleep(0.02)
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.serve.tls is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(settings.serve.tls.certificate, settings.serve.tls.key)
+    context.set_alpn_protocols(["http/1.1"])
+    return context

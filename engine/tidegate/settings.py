@@ -1,0 +1,106 @@
+"""`tidegate.toml` as one frozen tree: every key, its default, and the reason for it.
+
+Sizes are bytes, times are seconds. `configuration.py` reads the file and the environment into this tree; nothing
+else in the program knows where a setting came from.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+KIB = 1024
+MIB = 1024 * KIB
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Size = Annotated[int, Meta(gt=0, le=1024 * MIB)]
+Count = Annotated[int, Meta(gt=0, le=1_000_000)]
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file; a key that is not a field is an error."""
+
+
+class Tls(Section):
+    """Serve TLS on the TCP listeners."""
+
+    certificate: str  # PEM file: the certificate, then its chain
+    key: str  # PEM file
+
+
+class Serve(Section):
+    """The processes and what they listen on."""
+
+    listen: tuple[str, ...] = ("127.0.0.1:8080",)  # `host:port`, `[v6]:port` or `unix:/path`; loopback until told
+    admin: str = "127.0.0.1:8081"  # /healthz, /readyz, /version; loopback only
+    tls: Tls | None = None
+    workers: Annotated[int, Meta(ge=0, le=256)] = 0  # 0 = one per usable core
+    drain: Seconds = 30.0  # SIGTERM: calls in flight may finish for so long, as Kubernetes' default grace allows
+    hang: Seconds = 5.0  # a worker whose heartbeat is older is killed and replaced
+    connections: Count = 10_000  # open client connections per worker; more are answered 503
+
+
+class Accept(Section):
+    """What a client may send. Precedents: nginx 8 KiB lines and 32 KiB heads, Node 16 KiB heads."""
+
+    line: Size = 8 * KIB
+    headers: Size = 32 * KIB  # parsing a dripped head is quadratic; at 32 KiB the worst is < 0.1 s
+    header_count: Count = 100
+    body: Size = 32 * MIB  # several inline images
+    buffered: Size = 512 * MIB  # request bodies in memory per worker, all connections together
+    depth: Annotated[int, Meta(gt=0, le=512)] = 64  # nested JSON arrays and objects
+    pipeline: Count = 16  # requests waiting on one connection
+    header_timeout: Seconds = 10.0  # from the first byte of a head to its last
+    body_timeout: Seconds = 30.0  # plus one second for every `body_rate` bytes that arrived
+    body_rate: Size = 16 * KIB  # the slowest upload that is waited for, bytes a second
+    idle_timeout: Seconds = 75.0  # keep-alive without a request; longer than the usual client pool's 60
+    stall_timeout: Seconds = 600.0  # a client that takes no byte of its answer for so long is let go
+    write_buffer: Size = 64 * KIB  # bytes waiting for a slow client before its upstream is paused
+
+
+class Forward(Section):
+    """How providers are reached."""
+
+    connections: Count = 1024  # per origin and worker
+    waiters: Count = 1024  # calls waiting for one of them; more are answered 503
+    wait_timeout: Seconds = 10.0
+    connect_timeout: Seconds = 5.0
+    first_byte_timeout: Seconds = 600.0  # reasoning models think for minutes; the official SDKs wait 600 s
+    idle_timeout: Seconds = 300.0  # between two reads of an answer
+    total_timeout: Seconds = 3600.0
+    keep_alive: Seconds = 30.0  # idle upstream connections; below the 60 s at which common servers close theirs
+    resolve: Seconds = 30.0  # a name is resolved again after so long
+    response_head: Size = 64 * KIB
+    hold: Size = 1 * MIB  # a plain answer up to this size is sent when it is whole, so that a broken one is a clean 502
+    event: Size = 8 * MIB  # one server-sent event; a stream is passed on event by event
+    disconnect: Literal["cancel", "drain"] = "cancel"  # the client left: stop the upstream, or read on for its usage
+    disconnect_drain: Annotated[float, Meta(ge=0, le=86_400)] = 30.0  # `drain` for so long; 0 = to the end
+    comment: Annotated[float, Meta(ge=0, le=3600)] = 0.0  # a keep-alive comment on a stream silent for so long; 0 = none
+
+
+class Identify(Section):
+    """Who may call."""
+
+    anonymous: bool = True  # calls without a key; possible on loopback only
+
+
+class Integration(Section):
+    """A configured way to a provider."""
+
+    provider: Literal["openai", "anthropic", "simulated"]
+    base_url: str = ""  # empty: the provider's public API (for `simulated`: the built-in one)
+    credential: str = ""  # `env://NAME`; empty: the caller's own key is passed through
+    models: tuple[str, ...] = ()  # names or `prefix*` patterns; empty: every model
+    aliases: dict[str, str] = field(default_factory=dict)  # a model name of yours = the provider's
+    private: bool = False  # the base URL may resolve to a private or loopback address
+
+
+class Settings(Section):
+    """All of tidegate.toml."""
+
+    data: str = ".tidegate"  # the data directory, relative to the file; held by one gateway at a time
+    serve: Serve = Serve()
+    accept: Accept = Accept()
+    forward: Forward = Forward()
+    identify: Identify = Identify()
+    integration: dict[Name, Integration] = field(default_factory=dict)  # none: the built-in simulated provider

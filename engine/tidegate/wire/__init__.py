@@ -1,0 +1,1 @@
+"""The dialects: how each provider's clients write a call, read an error and end a stream."""

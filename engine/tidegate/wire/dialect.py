@@ -1,0 +1,98 @@
+"""What every dialect states, so that the steps need not know which one they serve.
+
+A `Route` is one governed endpoint: its path, its method, the Struct that its body decodes to, and its dialect. A path
+without a Route does not exist here, so nothing can pass ungoverned.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Protocol
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from tidegate.errors import BadBody, TidegateError
+from tidegate.wire._strict import Shape, check
+from tidegate.wire.shape import shape_of
+
+Model = Annotated[str, Meta(min_length=1, max_length=256)]
+Tokens = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Choices = Annotated[int, Meta(ge=1, le=1024)]
+
+
+class Governed(Struct, frozen=True, kw_only=True):
+    """The fields of a body that the steps read; what a body does not have stays absent."""
+
+    model: Model
+    stream: bool | None = None
+    max_tokens: Tokens | None = None
+    n: Choices | None = None
+    user: str | None = None
+
+    @property
+    def output_limit(self) -> int | None:
+        """The most tokens one answer may have, as the caller put it."""
+        return self.max_tokens
+
+    @property
+    def end_user(self) -> str | None:
+        """Whom the caller says it acts for."""
+        return self.user
+
+
+class Dialect(Protocol):
+    """One provider family's way to say things."""
+
+    name: str
+    key_fields: tuple[bytes, ...]  # the header fields that may carry the caller's key
+    forwarded: tuple[bytes, ...]  # the header fields a provider of this dialect may see
+
+    def authorization(self, credential: str) -> bytes:
+        """The header line that proves a configured credential."""
+        ...
+
+    def error(self, error: TidegateError, run: bytes) -> bytes:
+        """The body of an error answer."""
+        ...
+
+    def models(self, names: tuple[str, ...]) -> bytes:
+        """The body of a list of models."""
+        ...
+
+
+class Route(Struct, frozen=True, eq=False):
+    """One governed endpoint."""
+
+    method: bytes
+    path: bytes
+    endpoint: str
+    dialect: Dialect
+    body: type[Governed] | None = None
+    query: frozenset[bytes] = frozenset()  # the parameters that are passed on; any other is refused
+    stream_error: Callable[[TidegateError, bytes], bytes] | None = None  # the event that ends a stream as failed
+
+
+class Reader:
+    """Reads the bodies of one route: first that they have one meaning, then the governed fields."""
+
+    def __init__(self, body: type[Governed], depth: int) -> None:
+        self._shape: Shape = shape_of(body)
+        self._depth = depth
+        self._decode = msgspec.json.Decoder(body).decode
+
+    def read(self, body: bytes) -> Governed:
+        """The governed fields; raises BadBody."""
+        fault = check(body, self._shape, self._depth)
+        if fault is not None:
+            raise BadBody(fault.explain())
+        try:
+            return self._decode(body)
+        except msgspec.MsgspecError as error:
+            raise BadBody(str(error)[0].lower() + str(error)[1:]) from None
+
+
+def encode(document: Mapping[str, object]) -> bytes:
+    """The one JSON encoder for what Tidegate itself says on the wire."""
+    return msgspec.json.encode(document)
+
+
+__all__ = ["Choices", "Dialect", "Governed", "Model", "Raw", "Reader", "Route", "Tokens", "encode"]

@@ -1,0 +1,38 @@
+"""The head of an answer to a client, the same for a provider's answer and for our own.
+
+Every answer says which run it belongs to and that it was tracked.
+"""
+
+from http import HTTPStatus
+from typing import Final
+
+STATUS_LINES: Final = {
+    status: b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode() if status in set(HTTPStatus) else b"-")
+    for status in range(100, 600)
+}
+JSON: Final = b"Content-Type: application/json\r\n"
+END_OF_CHUNKS: Final = b"0\r\n\r\n"
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def whole(status: int, fields: bytes, run: bytes, body: bytes, close: bool) -> bytes:
+    """An answer whose body is at hand."""
+    return b"%b%bx-tidegate-run-id: %b\r\nx-tidegate-tracked: true\r\n%bContent-Length: %d\r\n\r\n%b" % (
+        STATUS_LINES[status],
+        fields,
+        run,
+        b"Connection: close\r\n" if close else b"",
+        len(body),
+        body,
+    )
+
+
+def head(status: int, fields: bytes, run: bytes, framing: bytes, close: bool) -> bytes:
+    """The head of an answer whose body follows in pieces."""
+    return b"%b%bx-tidegate-run-id: %b\r\nx-tidegate-tracked: true\r\n%b%b\r\n" % (
+        STATUS_LINES[status],
+        fields,
+        run,
+        b"Connection: close\r\n" if close else b"",
+        framing,
+    )

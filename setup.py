@@ -1,0 +1,47 @@
+"""What pyproject.toml cannot say: the compiled modules, and the files that travel with the package."""
+
+from pathlib import Path
+from shutil import copytree
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
+
+ENGINE = Path("engine")
+POLICIES = Path("policies")
+SOURCES = sorted(ENGINE.rglob("*.pyx"))
+
+
+class BuildWithPolicies(build_py):
+    """A wheel carries policies/ inside the package; a checkout reads them where they are."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            copytree(POLICIES, Path(self.build_lib, "tidegate", "_policies"), dirs_exist_ok=True)
+
+    def get_source_files(self) -> list[str]:
+        # cythonize() leaves the .pyx out of the sdist unless they are named here
+        sources = [*SOURCES, *ENGINE.rglob("*.pxd"), *ENGINE.rglob("*.h"), *POLICIES.rglob("*.*")]
+        return super().get_source_files() + [str(path) for path in sources]
+
+
+def extension(source: Path) -> Extension:
+    module = ".".join(source.relative_to(ENGINE).with_suffix("").parts)
+    headers = [str(path) for path in source.parent.glob("*.h")]
+    return Extension(module, [str(source)], depends=headers, extra_compile_args=["-O2"])
+
+
+setup(
+    cmdclass={"build_py": BuildWithPolicies},
+    ext_modules=cythonize(
+        [extension(source) for source in SOURCES],
+        compiler_directives={
+            "language_level": "3",
+            "boundscheck": False,
+            "wraparound": False,
+            "auto_pickle": False,
+        },
+        build_dir="build/cython",
+    ),
+)
