@@ -7,6 +7,7 @@ Exit codes: 0 every gate holds, 1 a gate is missed, 2 the run is void (an answer
 """
 
 import argparse
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ HELD = 0.93
 SLOW_STREAMS = 1000
 IDLE_CONNECTIONS = 10_000
 SPARE_FILES = 1000  # descriptors a gateway may need besides its idle connections
+QUIET = 0.15  # cores kept busy by other programs that a measure can bear
 
 Pair = tuple[Cost, Cost]  # Tidegate's, nginx's
 
@@ -76,13 +78,14 @@ class Plan:
     paced_window: float
     ramp: float  # s over which paced and slow streams open
     settle: float  # s of rest before memory is read
+    attempts: int  # at a pair that other programs disturb; the quietest counts
     solos: int  # fresh processes of each contestant; even ones open streams, odd ones idle connections
 
     @classmethod
     def of(cls, rounds: int | None, quick: bool) -> "Plan":
         if quick:
-            return cls(rounds or 3, 0.3, 1.0, 0.5, 0.3, 2)
-        return cls(rounds or 12, 1.0, 2.5, 1.0, 1.0, 6)
+            return cls(rounds or 3, 0.3, 1.0, 0.5, 0.3, 1, 2)
+        return cls(rounds or 12, 0.8, 2.0, 1.0, 1.0, 2, 6)
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,6 @@ class Bench:
         """Touch the code and the memory that ordinary traffic needs, and learn who the worker is."""
         self.load(gateway, "ask", call(SMALL), conns=16, window=self.plan.window)
         self.load(gateway, "stream", paced(events=20, milliseconds=5), conns=16, window=0.3)
-        gateway.process.find_worker()
 
     def rounds(self) -> Iterator[dict[str, Pair]]:
         """All cells, once for each round; who goes first alternates."""
@@ -130,14 +132,18 @@ class Bench:
         for number in range(self.plan.rounds):
             order = list(running) if number % 2 else list(running)[::-1]
             progress(f"round {number + 1} of {self.plan.rounds}")
-            found: dict[str, Pair] = {}
-            for cell in (*REQUESTS, PACED):
-                costs = {name: self.cell(cell, running[name][cell.tls]) for name in order}
-                found[cell.name] = costs["tidegate"], costs["nginx"]
-            yield found
+            yield {cell.name: self.pair(cell, running, order) for cell in (*REQUESTS, PACED)}
         for pair in running.values():
             for gateway in pair:
                 self.rig.stop(gateway.process)
+
+    def pair(self, cell: Cell, running: dict[str, tuple[Gateway, Gateway]], order: list[str]) -> Pair:
+        """One load on both, in turn; which attempt counts is decided by other programs' noise, never by the result."""
+        pairs: list[Pair] = []
+        while len(pairs) < self.plan.attempts and (not pairs or disturbance(pairs[-1]) > QUIET):
+            costs = {name: self.cell(cell, running[name][cell.tls]) for name in order}
+            pairs.append((costs["tidegate"], costs["nginx"]))
+        return min(pairs, key=disturbance)
 
     def cell(self, cell: Cell, gateway: Gateway) -> Cost:
         """One load on one contestant."""
@@ -178,6 +184,11 @@ class Bench:
 def growth(cost: Cost) -> int:
     """Bytes of the worker's memory that the load's connections took."""
     return cost.worker_after - cost.worker_before
+
+
+def disturbance(pair: Pair) -> float:
+    """Cores that other programs kept busy, in the worse half of a pair."""
+    return max(cost.foreign for cost in pair)
 
 
 def progress(what: str) -> None:
@@ -225,11 +236,11 @@ def describe(rounds: list[dict[str, Pair]]) -> None:
     for cell in (*REQUESTS, PACED):
         of = "delay" if cell.mode == "stream" else "latency"
         for side, name in enumerate(("tidegate", "nginx")):
-            costs = [found[cell.name][side].as_dict() for found in rounds]
-            p50, p99 = (median(cost[f"{of}_{quantile}_us"] for cost in costs) for quantile in ("p50", "p99"))
-            rate = median((cost["events"] or cost["answers"]) / cost["seconds"] for cost in costs)
+            costs = [found[cell.name][side] for found in rounds]
+            p50, p99 = (median(getattr(cost, f"{of}_{quantile}_us") for cost in costs) for quantile in ("p50", "p99"))
+            rate = median((cost.events or cost.answers) / cost.seconds for cost in costs)
             print(f"  {cell.name} {name}: {rate:.0f}/s, {of} p50 {p50:.0f} us, p99 {p99:.0f} us")
-    foreign = [cost.foreign for found in rounds for pair in found.values() for cost in pair]
+    foreign = [disturbance(pair) for found in rounds for pair in found.values()]
     print(f"  cores kept busy by other programs: median {median(foreign):.2f}, worst {max(foreign):.2f}")
 
 
@@ -238,7 +249,7 @@ def void_run() -> Iterator[None]:
     """A run that cannot be trusted says why and has an exit code of its own."""
     try:
         yield
-    except BenchError as error:
+    except (BenchError, OSError, subprocess.CalledProcessError) as error:  # the latter two: a program is missing
         print(f"void: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -260,10 +271,10 @@ def main() -> int:
         solos = {name: bench.solos(name) for name in bench.starts}
 
     lines = [*ratio_lines(rounds), *solo_lines(solos["tidegate"], solos["nginx"], bench.connections)]
-    raw = {
-        "rounds": [{cell: {"tidegate": ours, "nginx": theirs} for cell, (ours, theirs) in found.items()} for found in rounds],
-        "fresh": solos,
-    }  # fmt: skip
+    by_round = [
+        {cell: {"tidegate": ours, "nginx": theirs} for cell, (ours, theirs) in found.items()} for found in rounds
+    ]
+    raw = {"rounds": by_round, "fresh": solos}
     facts = {"options": vars(options), "plan": plan, "loopback_only": rig.loopback_only}
     suffix = "-noise" if options.noise else "-quick" if options.quick else ""
     code = finish(lines, f"gateway{suffix}", raw=raw, facts=facts)

@@ -13,18 +13,18 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
 RESAMPLES = 5_000
 
 
-class Interval(NamedTuple):
+@dataclass(frozen=True)
+class Interval:
     """A median and the 95 % interval around it."""
 
     median: float
@@ -108,17 +108,19 @@ def finish(lines: Sequence[Line], benchmark: str, *, raw: object, facts: Mapping
     }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{now.date()}-{benchmark}.json"
-    path.write_text(json.dumps(_finite(result), indent=1, default=str) + "\n")
+    path.write_text(json.dumps(_plain(result), indent=1) + "\n")
     print(f"wrote {path.relative_to(ROOT)}", file=sys.stderr)
     return 0 if all(line.holds for line in lines) else 1
 
 
-def _finite(value: object) -> object:
-    """JSON has no infinity and no not-a-number; they become null."""
+def _plain(value: object) -> object:
+    """Objects become tables; JSON has no infinity and no not-a-number, so they become null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -1,8 +1,8 @@
 """The test bench under every contestant: a network of its own, two cores, processes that surely end, and their costs.
 
 * The gateway under test has the first core to itself; the stub provider, the load and this program share the last one.
-* CPU is nanoseconds on a core of all threads of a process (`schedstat`), not ticks: a window of a second is exact enough.
-* Whatever is started here ends with `Rig.close()`, by its process group, and with this program, however that ends.
+* CPU is nanoseconds on a core of all threads of a process (`schedstat`), not ticks: a window of a second will do.
+* Whatever is started here ends with the rig's context, by its process group, or with this program, however it ends.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -66,9 +66,6 @@ class Cost:
         if self.seconds <= 0:
             raise BenchError("the load measured nothing")
 
-    def as_dict(self) -> dict[str, float]:
-        return asdict(self)
-
 
 class Process:
     """A running program on one core, with its log."""
@@ -76,7 +73,7 @@ class Process:
     def __init__(self, name: str, command: Sequence[str], core: int, log: Path, env: Mapping[str, str]) -> None:
         self.name = name
         self.log = log
-        self.worker = 0
+        self.worker = 0  # the first load shows which of the tree it is
         with log.open("wb") as out:
             self._popen = _start(command, core, out, env)
         self.pid = self._popen.pid
@@ -87,10 +84,6 @@ class Process:
         for pid in found:
             found += _children(pid)
         return found
-
-    def find_worker(self) -> None:
-        """Of a supervisor and its workers, the one that did the work so far."""
-        self.worker = max(self.tree(), key=cpu_ns)
 
     def check(self) -> None:
         """Raise if it ended by itself."""
@@ -131,11 +124,11 @@ class Rig:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the cleaning short
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the cleaning short
         for process in reversed(self._processes):
             process.stop()
         self._temporary.cleanup()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, before)
 
     def start(
         self, name: str, command: Sequence[str], *, under_test: bool, env: Mapping[str, str] | None = None
@@ -152,7 +145,9 @@ class Rig:
         process.stop()
         self._processes.remove(process)
 
-    def load(self, mode: str, process: Process, port: int, request: Path, *, conns: int, ramp: float, window: float) -> Cost:  # fmt: skip
+    def load(
+        self, mode: str, process: Process, port: int, request: Path, *, conns: int, ramp: float, window: float
+    ) -> Cost:
         """Put one window of load on a gateway; any wrong or missing answer voids the run."""
         process.check()
         tree = process.tree()
@@ -172,7 +167,10 @@ class Rig:
             raise BenchError(f"{process.name}, {mode} with {conns} connections: {found['first_error']}")
         del found["first_error"]
         costs = {int(pid): cost for pid, cost in found.pop("processes").items()}
-        worker = costs.get(process.worker, {"cpu_ns": 0, "rss_before": 0, "rss_after": 0})
+        process.worker = process.worker or max(costs, key=lambda pid: costs[pid]["cpu_ns"])
+        if process.worker not in costs:
+            raise BenchError(f"{process.name}'s worker was replaced")
+        worker = costs[process.worker]
         return Cost(
             **found,
             worker_us=worker["cpu_ns"] / 1e3,
@@ -202,7 +200,7 @@ def _start(command: Sequence[str], core: int, out: int | IO[bytes], env: Mapping
         stdout=out,
         stderr=None if out == subprocess.PIPE else subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=partial(_before_exec, core, os.getpid()),  # noqa: PLW1509 - this program has one thread
+        preexec_fn=partial(_before_exec, core, os.getpid()),  # safe: this program has one thread
     )
 
 
@@ -294,11 +292,19 @@ def first_answer(process: Process, port: int, body: bytes, headers: Mapping[str,
 
 
 def _own_network() -> bool:
-    """Move into a network namespace with nothing but loopback, where that is allowed: no firewall, nobody else's packets."""
+    """Move into a network namespace with nothing but loopback, where that is allowed.
+
+    No firewall rule and nobody else's packet is in the way there, and congestion control can be the kernel's usual one:
+    bbr's pacing timers would become part of every number.
+    """
     if _LIBC.unshare(_CLONE_NEWNET):
         return False
     with socket.socket() as s:
         fcntl.ioctl(s, _SIOCSIFFLAGS, struct.pack("16sh", b"lo", _IFF_UP).ljust(40, b"\0"))
+    try:
+        Path("/proc/sys/net/ipv4/tcp_congestion_control").write_text("cubic")
+    except OSError:
+        pass  # the result file says what it was
     return True
 
 

@@ -20,9 +20,10 @@ from tidegate.forward.relay import Relay
 from tidegate.forward.way import Ways
 from tidegate.identify import identify
 from tidegate.model import Call, Decision, Hold, Outcome
-from tidegate.record.runs import RunIds
+from tidegate.record._runs import RunIds
 from tidegate.settings import Settings
-from tidegate.wire.dialect import Reader, Route
+from tidegate.wire.dialect import Route
+from tidegate.wire.reader import Reader
 
 
 class Pipeline:

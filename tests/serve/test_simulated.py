@@ -2,9 +2,14 @@
 
 import asyncio
 import contextlib
+import gc
 import http.client
 import json
+import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +18,9 @@ from typing import Any
 import pytest
 import uvloop
 
+from tidegate.errors import StartError
 from tidegate.serve.simulated import Provider
+from tidegate.serve.simulated.connection import Connection
 from tidegate.serve.simulated.ledger import BILLS, Ledger
 from tidegate.serve.simulated.text import Sampler
 
@@ -132,13 +139,19 @@ def until(true: Callable[[], bool]) -> None:
 
 class TestHttp:
     def test_pipelined_requests_are_answered_in_order(self, provider: Provider) -> None:
-        asked = [http_request(CHAT, BODIES[CHAT] | {"max_tokens": n, "stream": n % 2 == 0}) for n in range(1, 30)]
-        last = http_request(CHAT, BODIES[CHAT] | {"max_tokens": 30, "n": 2}, "connection: close")
+        """More requests than may wait, longer than one read, with answers longer than one burst."""
+        body = BODIES[CHAT] | {"stream_options": {"include_usage": True}, "padding": "x" * 10_000}
+        lengths = [n * 5 if n % 2 else 100 for n in range(40)]
+        asked = [
+            http_request(CHAT, body | {"max_tokens": length, "stream": n % 2 == 0}) for n, length in enumerate(lengths)
+        ]
+        last = http_request(CHAT, body | {"max_tokens": 1000, "n": 2}, "connection: close")
         reads, end = talk(provider, b"".join([*asked, last]))
-        answers = b"".join(reads).split(b"HTTP/1.1 200 OK\r\n")[1:]
+        answers = b"".join(reads).decode().split("HTTP/1.1 200 OK\r\n")[1:]
         assert end == "closed"
-        assert [b"text/event-stream" in answer for answer in answers] == [*[False, True] * 14, False, False]
-        assert answers[-1].count(b'"length"') == 2
+        assert ["text/event-stream" in answer for answer in answers] == [*[True, False] * 20, False]
+        told = [int(re.findall(r'"completion_tokens":(\d+)', answer)[-1]) for answer in answers]
+        assert told == [*lengths, 2000]
 
     def test_a_chunked_body_in_single_bytes_is_read(self, provider: Provider) -> None:
         raw = json.dumps(BODIES[CHAT]).encode()
@@ -210,6 +223,7 @@ class TestHttp:
     ) -> None:
         got, headers, document = ask(provider, path, body, method)
         assert got == status, note
+        assert headers["allow"] == ("POST" if status == 405 else None)
         if path.startswith(ANTHROPIC):
             assert document["type"] == "error"
             assert document["error"].keys() == {"type", "message"}
@@ -228,6 +242,33 @@ class TestHttp:
         listed = ask(provider, MODELS, b"", "GET", anthropic_version="2023-06-01")[2]
         assert listed["data"][-1]["id"] == listed["last_id"]
         assert listed["has_more"] is False
+
+
+class TestServer:
+    def test_it_serves_on_a_socket_that_is_bound_already(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as bound, listening(sock=bound) as provider:
+            assert provider.port == bound.getsockname()[1]
+            assert ask(provider, MODELS, b"", "GET")[0] == 200
+
+    def test_a_taken_port_is_told(self, provider: Provider) -> None:
+        with pytest.raises(StartError, match=f"cannot listen on `127.0.0.1:{provider.port}`"):
+            asyncio.run(Provider.start(port=provider.port))
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_the_program_says_where_it_listens_and_ends_on_a_signal(self, number: signal.Signals) -> None:
+        code = "from tidegate.serve.simulated import run; run('127.0.0.1', 0, 7, 0.0)"
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as program:
+            try:
+                assert program.stdout is not None
+                line = program.stdout.readline()
+                told = re.fullmatch(r"simulated provider listens on http://127\.0\.0\.1:(\d+) .*seed 7.*\n", line)
+                assert told is not None, line
+                with socket.create_connection(("127.0.0.1", int(told[1])), timeout=5):
+                    program.send_signal(number)
+                    assert program.wait(10) == 0
+                assert program.stdout.read() == ""
+            finally:
+                program.kill()
 
 
 class TestText:
@@ -600,7 +641,7 @@ class TestLedger:
                 client.recv(1)
             until(lambda: provider.ledger.streams_abandoned == 1)
             sent = provider.ledger.output_tokens
-            time.sleep(0.1)
+            until(lambda: gc.collect() >= 0 and not [one for one in gc.get_objects() if type(one) is Connection])
             assert provider.ledger.output_tokens == sent
 
     @pytest.mark.parametrize("loop", [uvloop.new_event_loop, asyncio.new_event_loop])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from tidegate.wire._strict import Fault, Shape, check, locate
 
 DEPTH = 6
@@ -16,7 +17,7 @@ MESSAGE = Shape({"role": None, "content": PART})
 CALL = Shape({"model": None, "messages": MESSAGE, "max_tokens": None, "stream_options": Shape({}), "k": None})
 MODEL = Shape({"model": None})
 SAMPLE = (
-    b'{"model": "gpt-4o",\n "messages":[{"role":"user","content":[{"text":"caf\xc3\xa9 \xf0\x9f\x98\x80 \\n\\u00e9"}]}],'
+    b'{"model": "gpt-4o",\n "messages":[{"role":"user","content":[{"text":"f\xc3\xa9 \xf0\x9f\x98\x80 \\n\\u00e9"}]}],'
     b'\t"max_tokens" : -1.50e+2, "stream_options":{"a":true,"b":false, "c":null}, "tools":[{"A":1,"a":[[],{}]}]}\r\n'
 )
 
@@ -83,7 +84,7 @@ def agree(body: bytes, shape: Shape = CALL, depth: int = DEPTH) -> Fault | None:
         assert fault is not None, body
     else:
         expected = set(kinds(document, shape, depth)) if isinstance(document, Pairs) else {"not_object"}
-        assert (fault.kind if fault else None) in (expected or {None}), (body, fault, expected)
+        assert (fault.kind if fault else "none") in (expected or {"none"}), (body, fault, expected)
     if fault is not None:
         assert 0 <= fault.position <= len(body)
         assert f"(byte {fault.position})" in fault.explain()
@@ -95,7 +96,7 @@ def agree(body: bytes, shape: Shape = CALL, depth: int = DEPTH) -> Fault | None:
 
 GOOD = [
     (b"{}", "the least document"),
-    (b' \t\r\n{ } \n', "space around and inside"),
+    (b" \t\r\n{ } \n", "space around and inside"),
     (SAMPLE, "a call with everything in it"),
     (b'{"model":"a","models":"b","mode":"c"}', "keys that begin alike"),
     (b'{"mod\\u0065l":"a"}', "an escaped key means the governed name exactly"),
@@ -157,6 +158,7 @@ BAD = [
     (b'{"a":"\\u12g4"}', "syntax", 6, "", "a digit that is none"),
     (b'{"a":"\\ud800"}', "syntax", 6, "", "the first half of a pair alone"),
     (b'{"a":"\\udc00\\ud800"}', "syntax", 6, "", "a pair the wrong way round"),
+    (b'{"a":"\\udc00\\udc00"}', "syntax", 6, "", "two second halves"),
     (b'{"a":"\\ud800\\u0041"}', "syntax", 6, "", "half a pair, then a letter"),
     (b'{"a\\ud800":1}', "syntax", 3, "", "half a pair in a key"),
     (b'{"a":1\x0c}', "syntax", 6, "", "form feed is not space"),
@@ -179,6 +181,7 @@ BAD = [
     (b'{"\xc5\xbfx":1,"sx":2}', "duplicate", 9, "sx", "long s is an s to Go"),
     (b'{"k":1,"\xe2\x84\xaa":2}', "duplicate", 7, "\N{KELVIN SIGN}", "the Kelvin sign is a k to Go"),
     (b'{"\\u0130d":1,"id":2}', "duplicate", 13, "id", "dotted I is an i to Java"),
+    (b'{"\xc4\xb1d":1,"ID":2}', "duplicate", 9, "ID", "dotless i is an I to Java"),
     (b'{"\\ud83d\\ude00":1,"\xf0\x9f\x98\x80":2}', "duplicate", 18, "\N{GRINNING FACE}", "a pair is one character"),
     (b'{"Model":"a"}', "case", 1, "Model", "a governed name by case alone"),
     (b'{"MOD\\u0045L":"a"}', "case", 1, "MODEL", "by case alone, escaped"),
@@ -265,15 +268,17 @@ WORDS = ("model", "Model", "messages", "meſsages", "role", "content", "text", "
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
+def escaped(character: str) -> str:
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
 @st.composite
 def written(draw: st.DrawFn, string: str) -> str:
     """A JSON string for `string`, some of its characters escaped."""
-    escaped = draw(st.sets(st.integers(0, max(len(string) - 1, 0)), max_size=3))
-    pieces = [json.dumps(c)[1:-1] if at in escaped or c in '"\\' or c < " " else c for at, c in enumerate(string)]
-    if escaped and string:
-        at = min(escaped)
-        pieces[at] = "".join(f"\\u{string[at].encode('utf-16-be').hex()[i : i + 4]}" for i in (0, 4)).removesuffix("\\u")
-    return '"' + "".join(pieces) + '"'
+    chosen = draw(st.sets(st.integers(0, max(len(string) - 1, 0)), max_size=3))
+    pieces = [escaped(c) if at in chosen else json.dumps(c, ensure_ascii=False)[1:-1] for at, c in enumerate(string)]
+    return f'"{"".join(pieces)}"'
 
 
 @st.composite
@@ -300,19 +305,23 @@ VALUES = st.recursive(SCALARS, nested, max_leaves=12)
 MEMBERS = st.tuples(KEYS, st.just(":"), VALUES).map("".join)
 OBJECTS = st.lists(MEMBERS, max_size=5).flatmap(lambda items: joined(items, "{}")).map(str.encode)
 MUTATIONS = st.lists(
-    st.tuples(st.floats(0, 1), st.integers(0, 2), st.one_of(st.sampled_from(b'"\\{}[]:,0-e.u\x00\xc3\x80'), st.integers(0, 255))),
+    st.tuples(
+        st.floats(0, 1),
+        st.integers(0, 2),
+        st.one_of(st.sampled_from(b'"\\{}[]:,0-e.u\x00\xc3\x80'), st.integers(0, 255)),
+    ),
     min_size=1,
     max_size=4,
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(OBJECTS, st.integers(1, 8))
 def test_generated_documents(body: bytes, depth: int) -> None:
     agree(body, CALL, depth)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(OBJECTS, MUTATIONS)
 def test_mutated_documents(body: bytes, mutations: list[tuple[float, int, int]]) -> None:
     for place, width, byte in mutations:
@@ -330,23 +339,23 @@ def test_arbitrary_bytes(body: bytes) -> None:
     locate(b'{"a":' + body, b"a")
 
 
-@settings(max_examples=400, deadline=None)
-@given(
-    st.text(st.characters(min_codepoint=1, exclude_categories=["Cs"]), max_size=30).flatmap(
-        lambda key: st.tuples(st.just(key), written(key), written(key.swapcase() if key.isascii() else key))
-    ),
-    st.sampled_from([0, 3, 15, 16, 17, 40]),
-    st.sampled_from(["", " " * 9]),
-)
-@example(("aaaaaaaa", '"aaaaaaaa"', '"AAAAAAA\\u0041"'), 0, "")  # a whole word, then nothing
-def test_one_key_in_two_spellings_is_found(spellings: tuple[str, str, str], others: int, tail: str) -> None:
-    _, one, other = spellings
+@st.composite
+def two_spellings(draw: st.DrawFn) -> tuple[str, str]:
+    """One key written twice, with other escapes and, in ASCII, in the other case."""
+    key = draw(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="-"), max_size=30))
+    return draw(written(key)), draw(written(key.swapcase() if key.isascii() else key))
+
+
+@settings(max_examples=200, deadline=None)
+@given(two_spellings(), st.sampled_from([0, 3, 15, 16, 17, 40]), st.sampled_from(["", " " * 9]))
+@example(('"aaaaaaaa"', '"AAAAAAA\\u0041"'), 0, "")  # a whole word, then nothing
+def test_one_key_in_two_spellings_is_found(spellings: tuple[str, str], others: int, tail: str) -> None:
+    one, other = spellings
     between = "".join(f'"-{number}":{number},' for number in range(others))
-    body = f'{{{one}:1,{between}{other}:2}}{tail}'.encode()
-    fault = agree(body, Shape({}))
+    fault = agree(f"{{{one}:1,{between}{other}:2}}{tail}".encode(), Shape({}))
     assert fault is not None
     assert fault.kind == "duplicate"
-    assert agree(f'{{{one}:1,{between}"-":2}}{tail}'.encode(), Shape({"-": None})) is None or one == '"-"'
+    assert agree(f'{{{one}:1,{between}"-":2}}{tail}'.encode(), Shape({"-": None})) is None
 
 
 # ---- size
@@ -380,6 +389,15 @@ def test_a_hundred_thousand_keys() -> None:
     fault = check(b'{%b,"modeL":1}' % members, MODEL, 8)
     assert fault is not None
     assert fault.kind == "case"
+
+
+def test_no_key_is_forgotten_as_an_object_grows() -> None:
+    for count in range(1, 70):
+        members = ",".join(f'"key{number}":0' for number in range(count))
+        for number in range(count):
+            fault = check(f'{{{members},"key{number}":1}}'.encode(), MODEL, 8)
+            assert fault is not None
+            assert fault.key == f"key{number}"
 
 
 def test_large_objects_inside_large_objects_keep_their_keys_apart() -> None:
@@ -440,11 +458,6 @@ def test_a_wrong_shape_is_refused(fields: dict[Any, Any], error: type[Exception]
 def test_only_bytes_and_shapes_are_taken(arguments: tuple[Any, Any, int]) -> None:
     with pytest.raises(TypeError):
         check(*arguments)
-
-
-def test_only_check_makes_faults() -> None:
-    with pytest.raises(TypeError, match="comes from `check`"):
-        Fault()
 
 
 # ---- locate

@@ -1,3 +1,4 @@
+# cython: boundscheck=False, wraparound=False
 """The head of an ordinary request, read in one pass over the bytes.
 
 Only heads that are whole in one read and of the plainest form are read here; for anything else `scan` answers None

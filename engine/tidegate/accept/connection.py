@@ -66,6 +66,7 @@ class Connection:
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
+        self._clock = gate.clock
         self.http11 = True
         self.closing = False  # the answer under way is this connection's last
         self.answering: Answering | None = None
@@ -88,10 +89,10 @@ class Connection:
     def connection_made(self, transport: asyncio.Transport) -> None:
         gate = self.gate
         self._transport = transport
-        self.write = transport.write
+        self._send = transport.write
         transport.set_write_buffer_limits(high=gate.limits.write_buffer)
-        self._deadline = gate.clock.now + gate.limits.idle_timeout
-        gate.clock.watch(self)
+        self._deadline = self._clock.now + gate.limits.idle_timeout
+        self._clock.watch(self)
         if not gate.opened(self):
             self._refuse_and_close(Overloaded("too many connections"))
 
@@ -117,7 +118,7 @@ class Connection:
 
     def pause_writing(self) -> None:
         self._paused = True
-        self._deadline = self.gate.clock.now + self.gate.limits.stall_timeout
+        self._deadline = self._clock.now + self.gate.limits.stall_timeout
         if self.answering is not None:
             self.answering.pause()
 
@@ -141,7 +142,8 @@ class Connection:
     # what the answer, the pipeline and the clock ask for
 
     def write(self, data: bytes) -> None:
-        """Sends bytes of the answer; from connection_made on this is the transport's own method."""
+        """Sends bytes of the answer."""
+        self._send(data)
 
     def finish(self) -> None:
         """The answer under way is complete: the next request's turn."""
@@ -224,7 +226,7 @@ class Connection:
         self._pending = request
         self._parts = [data[request.size :]]
         self._need = end - len(data)
-        self._deadline = self.gate.clock.now + limits.body_timeout + request.length / limits.body_rate
+        self._deadline = self._clock.now + limits.body_timeout + request.length / limits.body_rate
         self._hold(request.length)
         return b""
 
@@ -244,7 +246,7 @@ class Connection:
         return data[need:]
 
     def _feed(self, data: bytes) -> None:
-        limits, now = self.gate.limits, self.gate.clock.now
+        limits, now = self.gate.limits, self._clock.now
         parser = self._parser
         if parser is None:
             parser = self._parser = StrictParser(limits)
@@ -260,7 +262,7 @@ class Connection:
 
     def _rest(self) -> None:
         """Nothing is under way: starts the request that waits, says what is wrong with the next, or reads on."""
-        parser, now, limits = self._parser, self.gate.clock.now, self.gate.limits
+        parser, now, limits = self._parser, self._clock.now, self.gate.limits
         self._deadline = now + limits.idle_timeout
         if parser is None:
             return
@@ -318,7 +320,7 @@ class Connection:
         if not transport.can_write_eof():
             transport.close()
             return
-        self._deadline = self.gate.clock.now + LINGER
+        self._deadline = self._clock.now + LINGER
         transport.write_eof()
         transport.resume_reading()
 

@@ -103,8 +103,8 @@ def _check_listeners(serve: Serve) -> Problems:
             continue
         if where in taken:
             yield key, f"`{shown(text)}` is listed already"
-        if key == ("serve", "admin") and not is_local(where):
-            yield key, f"expected a loopback address, found `{shown(text)}`"
+        if key == ("serve", "admin") and (isinstance(where, str) or not is_local(where)):
+            yield key, f"expected a loopback address and a port, found `{shown(text)}`"
         if isinstance(where, str) or where[1]:  # port 0 is another port each time
             taken.add(where)
 
@@ -148,15 +148,16 @@ def _flaw_of_url(url: str) -> str:
 
 def _check_exposure(settings: Settings, wrong: Collection[Key]) -> Problems:
     """Whoever reaches a listener could spend the operator's credential, or call without saying who they are."""
-    reasons = [f"`integration.{name}.credential` is set" for name, way in settings.integration.items() if way.credential]
+    spendable = [name for name, integration in settings.integration.items() if integration.credential]
+    reasons = [f"`integration.{name}.credential` is set" for name in spendable]
     if settings.identify.anonymous and ANONYMOUS not in wrong:
         reasons.append("`identify.anonymous` is true")
     public = [text for text in settings.serve.listen if _is_public(text)]
     if public and reasons:
         yield (
             ("serve", "listen"),
-            f"{listed(public)} can be reached from outside while {' and '.join(reasons)}, which is refused until virtual"
-            " keys exist; bind a loopback address, or set identify.anonymous = false and remove the credential",
+            f"{listed(public)} can be reached from outside while {' and '.join(reasons)}, which is refused until"
+            " virtual keys exist; bind a loopback address, or set identify.anonymous = false and remove the credential",
         )
 
 

@@ -25,6 +25,8 @@ TIMES = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "": 1.0}
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _DECIMAL = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
 _UNIT = re.compile(r"(.*?) ?([A-Za-z]*)")
+_PLAIN = inspect.IntType | inspect.FloatType | inspect.BoolType | inspect.LiteralType
+_LONGEST_WORD = 16  # no provider's key is so short
 _LONGEST_SHOWN = 60
 
 
@@ -116,16 +118,16 @@ def expected(kind: inspect.Type) -> str:
 
 
 def found(value: Any, kind: inspect.Type | None = None) -> str:
-    """What stands there. A string is repeated only where a number or one of a few words should stand."""
+    """What stands there. A string is repeated only if it is short and a number or one of a few words should stand
+    there: what stands in the place of free text, or is long, may be a secret.
+    """
     match value:
         case bool():
             return f"`{str(value).lower()}`"
         case int() | float():
             return f"`{shown(str(value))}`"
-        case str() if isinstance(kind, inspect.IntType | inspect.FloatType | inspect.BoolType | inspect.LiteralType):
-            return f"`{shown(value)}`"
         case str():
-            return "a string"
+            return f"`{shown(value)}`" if isinstance(kind, _PLAIN) and len(value) <= _LONGEST_WORD else "a string"
         case list() | dict():
             items = value if isinstance(value, list) else value.values()
             odd = next((f" with {found(item)} in it" for item in items if not isinstance(item, str)), "")

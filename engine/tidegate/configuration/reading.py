@@ -111,9 +111,9 @@ class _Reading:
         """Take a value for a key, over any that a lower layer gave."""
         self.place(key, source)
         kind = inspect.type_info(field.type)
-        value = measured(value, kind)
-        if fits(value, field.type):
-            self.values[key] = msgspec.convert(value, field.type)
+        amount = measured(value, kind)
+        if fits(amount, field.type):
+            self.values[key] = msgspec.convert(amount, field.type)
         else:
             self.refuse(key, f"expected {expected(kind)}, found {found(value, kind)}")
 
@@ -137,7 +137,8 @@ class _Reading:
             text = self.file.read_bytes().decode()
             document = tomllib.loads(text)
         except OSError as error:
-            raise SettingsError(f"{self.file}: cannot be read: {(error.strerror or str(error.errno)).lower()}") from None
+            reason = (error.strerror or type(error).__name__).lower()
+            raise SettingsError(f"{self.file}: cannot be read: {reason}") from None
         except UnicodeDecodeError as error:
             raise SettingsError(f"{self.file}: byte {error.start} is not UTF-8") from None
         except (ValueError, RecursionError) as error:

@@ -1,3 +1,4 @@
+# cython: boundscheck=False, wraparound=False
 """The bytes of a provider's answer: its head, the framing of its body, the boundaries of its events.
 
 `scan` reads plain heads only and answers None for the rest, which `answer.py` reads by httptools. `Body` undoes the
@@ -70,10 +71,13 @@ def scan(bytes data):
     cdef bint chunked = False, keep_alive = True, events = False, coded = False
     cdef int status
     cdef AnswerHead head
-    cdef list kept = []
+    cdef bytes kept
+    cdef char* out
     if end - start < 19 or memcmp(start, b"HTTP/1.1 ", 9) != 0:
         return None
     p = start + 9
+    kept = PyBytes_FromStringAndSize(NULL, end - start)
+    out = PyBytes_AS_STRING(kept)
     if not (50 <= p[0] <= 53 and 48 <= p[1] <= 57 and 48 <= p[2] <= 57 and p[3] == 32):
         return None
     status = (p[0] - 48) * 100 + (p[1] - 48) * 10 + p[2] - 48
@@ -132,7 +136,8 @@ def scan(bytes data):
         elif kept_name(PyBytes_FromStringAndSize(name, n)):
             if n == 12 and stop - value >= 17 and is_name(name, n, b"content-type", 12):
                 events = is_name(value, 17, b"text/event-stream", 17)
-            kept.append(PyBytes_FromStringAndSize(name, p - name))
+            memcpy(out, name, p - name)
+            out += p - name
     if (length < 0) != chunked:
         return None
     head = AnswerHead.__new__(AnswerHead)
@@ -142,7 +147,7 @@ def scan(bytes data):
     head.keep_alive = keep_alive
     head.events = events
     head.coded = coded
-    head.kept = b"".join(kept)
+    head.kept = PyBytes_FromStringAndSize(PyBytes_AS_STRING(kept), out - PyBytes_AS_STRING(kept))
     head.size = p - start
     return head
 

@@ -28,9 +28,6 @@ class HeadReader:
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
-        head = scan(data)
-        if head is not None:
-            return head, data, head.size
         while True:
             size = data.find(b"\r\n\r\n", 0, self._limit) + 4
             if size < 4:
@@ -40,7 +37,7 @@ class HeadReader:
                     raise UpstreamMalformed("the upstream does not speak HTTP/1.1")
                 self._buffer = data
                 return None
-            head = _parse(data[:size])
+            head = scan(data[:size]) or _parse(data[:size])
             if head.status >= 200:
                 return head, data, size
             self._interim += 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tidegate.clock import NEVER
 from tidegate.errors import UpstreamError, UpstreamMalformed, UpstreamTimeout, UpstreamTruncated
-from tidegate.forward._answer import AnswerHead, Body
+from tidegate.forward._answer import AnswerHead, Body, scan
 from tidegate.forward.answer import HeadReader
 
 if TYPE_CHECKING:
@@ -24,9 +24,11 @@ class Upstream:
 
     def __init__(self, origin: "Origin") -> None:
         self.origin = origin
+        self._clock = origin.clock
+        self._settings = origin.settings
         self.relay: Relay | None = None
         self.closed = False
-        self.deadline = NEVER
+        self._deadline = NEVER
         self._total = NEVER
         self._head: AnswerHead | None = None
         self._body: Body | None = None
@@ -36,15 +38,14 @@ class Upstream:
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self.origin.clock.watch(self)
+        self._clock.watch(self)
 
     def data_received(self, data: bytes) -> None:
         relay = self.relay
         if relay is None:
             self.abort()  # bytes nobody asked for
             return
-        origin = self.origin
-        self.deadline = min(origin.clock.now + origin.settings.idle_timeout, self._total)
+        self._deadline = min(self._clock.now + self._settings.idle_timeout, self._total)
         body = self._body
         offset = 0
         if body is None:
@@ -57,11 +58,15 @@ class Upstream:
                 return
             head, data, offset = read
             self._head = head
-            body = self._body = Body(head)
             relay.start(head)
+            if head.length == len(data) - offset:  # whole in one read, as most plain answers are
+                self._release(False)
+                relay.receive(data[offset:], True)
+                return
+            body = self._body = Body(head)
         payload = body.take(data, offset)
         if body.done:
-            self._release(body)
+            self._release(body.broken)
             relay.receive(payload, True)
         elif body.broken:
             self._fail(UpstreamMalformed("the upstream's answer breaks its framing"))
@@ -98,11 +103,11 @@ class Upstream:
 
     def carry(self, relay: "Relay", head: bytes, body: bytes) -> None:
         """Sends a call; its answer goes to `relay`."""
-        settings, now = self.origin.settings, self.origin.clock.now
+        settings, now = self._settings, self._clock.now
         self.relay = relay
         relay.upstream = self
         self._total = now + settings.total_timeout
-        self.deadline = now + settings.first_byte_timeout
+        self._deadline = now + settings.first_byte_timeout
         if len(body) > WHOLE:
             self._transport.writelines((head, body))
         else:
@@ -112,13 +117,13 @@ class Upstream:
         """The client is slow: nothing more is read, and silence is not the provider's fault."""
         if not self.closed:
             self._transport.pause_reading()
-            self.deadline = self._total
+            self._deadline = self._total
 
     def resume(self) -> None:
         """The client has caught up."""
         if not self.closed:
             self._transport.resume_reading()
-            self.deadline = min(self.origin.clock.now + self.origin.settings.idle_timeout, self._total)
+            self._deadline = min(self._clock.now + self._settings.idle_timeout, self._total)
 
     def abort(self) -> None:
         """Closes at once, whatever is under way; the relay hears nothing more."""
@@ -131,7 +136,7 @@ class Upstream:
         if self.closed:
             return False
         relay = self.relay
-        if now >= self.deadline:
+        if now >= self._deadline:
             if relay is None:
                 self.abort()
             else:
@@ -143,21 +148,25 @@ class Upstream:
         return True
 
     def _read_head(self, data: bytes) -> tuple[AnswerHead, bytes, int] | None:
-        if self._reader is None:
-            self._reader = HeadReader(self.origin.settings.response_head)
-        read = self._reader.read(data)
-        if read is None:
-            return None
-        self._reader = None
+        head = scan(data) if self._reader is None else None  # nearly always whole and plain
+        if head is not None:
+            read = head, data, head.size
+        else:
+            if self._reader is None:
+                self._reader = HeadReader(self._settings.response_head)
+            read = self._reader.read(data)
+            if read is None:
+                return None
+            self._reader = None
         if read[0].coded:
             raise UpstreamMalformed("the upstream compressed its answer though it was asked not to")
         return read
 
-    def _release(self, body: Body) -> None:
+    def _release(self, broken: bool) -> None:
         head = self._head
         self.relay = self._head = self._body = None
-        if head is not None and head.keep_alive and not body.broken and not self._transport.is_closing():
-            self.deadline = self.origin.clock.now + self.origin.settings.keep_alive
+        if head is not None and head.keep_alive and not broken and not self._transport.is_closing():
+            self._deadline = self._clock.now + self._settings.keep_alive
             self.origin.free(self)
         else:
             self.closed = True

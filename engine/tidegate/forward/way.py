@@ -27,6 +27,7 @@ SPOKEN: Final[dict[str, tuple[Dialect, ...]]] = {
     "anthropic": (anthropic.DIALECT,),
     "simulated": (openai.DIALECT, anthropic.DIALECT),
 }
+Standing = tuple[bytes, bytes, tuple[tuple[bytes, bytes], ...]]
 AUTHORIZING: Final = frozenset((b"authorization", b"x-api-key"))
 
 
@@ -40,19 +41,19 @@ class Way:
         self.dialects = SPOKEN[integration.provider]
         self.origin = origin
         self._secret = secret
-        self._base = base.encode()
         default_port = 443 if base.startswith("https") else 80
         parts = urlsplit(base)
         host = parts.hostname or ""
         shown = f"[{host}]" if ":" in host else host
-        self._host = shown if (parts.port or default_port) == default_port else f"{shown}:{parts.port}"
+        plain = (parts.port or default_port) == default_port
+        self._host = (shown if plain else f"{shown}:{parts.port}").encode()
         path = parts.path.rstrip("/").removesuffix("/v1")  # routes begin with /v1; a base URL may end with it
         self._path = path.encode()
-        self._heads: dict[Route, tuple[bytes, bytes]] = {}
+        self._heads: dict[Route, Standing] = {}
 
     def serves(self, model: str) -> bool:
         """Whether this integration may be asked for `model`."""
-        if not self.models or model in self.aliases or model in self.models:
+        if model in self.aliases or model in self.models:
             return True
         return any(pattern.endswith("*") and model.startswith(pattern[:-1]) for pattern in self.models)
 
@@ -62,17 +63,15 @@ class Way:
         standing = self._heads.get(route)
         if standing is None:
             standing = self._heads[route] = self._standing(route)
-        start, fields = standing
-        if call.query:
-            start += b"?" + call.query
+        start, fields, forwarded = standing
+        parts = [start, b"?" + call.query, fields] if call.query else [start, fields]
         headers = call.headers
-        for name in route.dialect.forwarded:
+        for name, spelt in forwarded:
             value = headers.get(name)
-            if value is not None and not (self._secret and name in AUTHORIZING):
-                fields += b"%b: %b\r\n" % (name, value)
-        if route.body is None:
-            return b"%b HTTP/1.1\r\n%b\r\n" % (start, fields)
-        return b"%b HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n" % (start, fields, length)
+            if value is not None:
+                parts += spelt, value
+        parts.append(b"\r\nContent-Length: %d\r\n\r\n" % length if route.body is not None else b"\r\n\r\n")
+        return b"".join(parts)
 
     def body(self, call: Call) -> bytes:
         """The request's body, with the provider's own name of the model."""
@@ -83,13 +82,19 @@ class Way:
         assert span is not None
         return splice(call.body, [(*span, encode_text(alias))])
 
-    def _standing(self, route: Route) -> tuple[bytes, bytes]:
-        fields = b"Host: %b\r\nAccept-Encoding: identity\r\n" % self._host.encode()
+    def _standing(self, route: Route) -> Standing:
+        """What is the same for every call: the start of the first line, our own fields, and those to look for."""
+        fields = b" HTTP/1.1\r\nHost: %b\r\nAccept-Encoding: identity" % self._host
         if self._secret:
-            fields += route.dialect.authorization(self._secret)
+            fields += b"\r\n" + route.dialect.authorization(self._secret)
         if route.body is not None:
-            fields += b"Content-Type: application/json\r\n"
-        return b"%b %b%b" % (route.method, self._path, route.path), fields
+            fields += b"\r\nContent-Type: application/json"
+        forwarded = tuple(
+            (name, b"\r\n%b: " % name)
+            for name in route.dialect.forwarded
+            if not (self._secret and name in AUTHORIZING)
+        )
+        return b"%b %b%b" % (route.method, self._path, route.path), fields, forwarded
 
 
 class Ways:
@@ -122,7 +127,7 @@ class Ways:
         """The first integration that speaks the call's dialect and serves its model."""
         dialect = call.route.dialect
         for way in self._ways:
-            if dialect in way.dialects and (call.fields is None or way.serves(call.model)):
+            if dialect in way.dialects and (not way.models or call.fields is None or way.serves(call.model)):
                 return way
         if call.fields is None:
             raise NotFound(f"no integration speaks the dialect of {dialect.name}")

@@ -1,7 +1,7 @@
 from collections.abc import Mapping
 from typing import Literal, final
 
-KINDS: tuple[str, ...]
+_Kind = Literal["syntax", "utf8", "depth", "duplicate", "case", "not_object"]
 
 @final
 class Shape:
@@ -11,8 +11,9 @@ class Shape:
 
 @final
 class Fault:
+    def __new__(cls, kind: _Kind, position: int, key: str, reason: str) -> Fault: ...
     @property
-    def kind(self) -> Literal["syntax", "utf8", "depth", "duplicate", "case", "not_object"]: ...
+    def kind(self) -> _Kind: ...
     @property
     def position(self) -> int: ...
     @property

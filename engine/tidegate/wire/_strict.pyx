@@ -40,11 +40,12 @@ cdef extern from *:
         return word;
     }
 
-    /* Bit 7 of each byte a string must not pass over: `"`, `\\`, below 0x20, above 0x7f. A borrow can only mark bytes
-       behind a marked one, so the lowest mark is always true. Flipping bit 1 puts `"` next to the control characters. */
+    /* Bit 7 of each byte that a string must not pass over: `"`, `\\`, below 0x20, above 0x7f. Flipping bit 1 puts `"`
+       next to the control characters; above 0x7f, one of the two differences always keeps its bit 7. A borrow can only
+       mark bytes behind a marked one, so the lowest mark is true. */
     #define EACH(byte) (0x0101010101010101u * (byte))
     static inline uint64_t special(uint64_t word) {
-        return (((word ^ EACH(0x02)) - EACH(0x21)) | ((word ^ EACH(0x5c)) - EACH(0x01)) | word) & EACH(0x80);
+        return (((word ^ EACH(0x02)) - EACH(0x21)) | ((word ^ EACH(0x5c)) - EACH(0x01))) & EACH(0x80);
     }
 
     static inline int first(uint64_t marks) { return __builtin_ctzll(marks) >> 3; }
@@ -70,7 +71,7 @@ cdef enum:
 cdef enum Kind:
     SYNTAX, UTF8, TOO_DEEP, DUPLICATE, CASE, NOT_OBJECT, NO_MEMORY
 
-KINDS = ("syntax", "utf8", "depth", "duplicate", "case", "not_object")
+cdef tuple KINDS = ("syntax", "utf8", "depth", "duplicate", "case", "not_object")
 
 cdef uint64_t LOWER = 0x2020202020202020u
 # callers choose their keys; without these two they cannot choose keys whose hashes collide
@@ -426,8 +427,7 @@ cdef inline Text pass_key(Walk *w, Text p, Frame *frame, Names **child) noexcept
     """Pass a key and its colon: `child` becomes what governs the value that begins where this ends."""
     if p[0] != c'"':
         return fail(w, SYNTAX, b"a key should stand here", p)
-    if frame.names == NULL:
-        child[0] = NULL
+    if frame.names == NULL:  # and `child` is NULL already: nothing is decoded below what is not
         p = pass_string(w, p + 1)
     else:
         p = govern(w, p + 1, frame, child)
@@ -614,8 +614,11 @@ cdef class Fault:
     cdef readonly str key
     cdef str reason
 
-    def __init__(self):
-        raise TypeError("a fault comes from `check`")
+    def __cinit__(self, str kind not None, Py_ssize_t position, str key not None, str reason not None):
+        self.kind = kind
+        self.position = position
+        self.key = key
+        self.reason = reason
 
     def explain(self):
         """The fault in one clause, for the caller."""
@@ -643,25 +646,18 @@ cdef str shown(str key):
 
 
 cdef Fault fault_of(Walk *w):
-    cdef Fault fault = Fault.__new__(Fault)
-    fault.kind = KINDS[w.kind]
-    fault.position = w.at - w.start
-    fault.key = ""
+    cdef Py_ssize_t position = w.at - w.start
     if w.kind == DUPLICATE or w.kind == CASE:
-        fault.position -= 1  # the opening quote
-        fault.key = key_at(w.at)
-    if w.kind == DUPLICATE:
-        fault.reason = f"key `{shown(fault.key)}` stands twice"
-    elif w.kind == CASE:
-        name = w.name.text[:w.name.length].decode("ascii")
-        fault.reason = f"key `{shown(fault.key)}` differs from `{name}` only by case"
-    elif w.kind == TOO_DEEP:
-        fault.reason = f"nested deeper than {w.limit}"
-    elif w.kind == SYNTAX:
-        fault.reason = "not valid JSON: " + w.reason.decode("ascii")
-    else:
-        fault.reason = w.reason.decode("ascii")
-    return fault
+        key = key_at(w.at)
+        reason = f"key `{shown(key)}` stands twice"
+        if w.kind == CASE:
+            name = w.name.text[: w.name.length].decode("ascii")
+            reason = f"key `{shown(key)}` differs from `{name}` only by case"
+        return Fault(KINDS[w.kind], position - 1, key, reason)  # at the opening quote
+    if w.kind == TOO_DEEP:
+        return Fault("depth", position, "", f"nested deeper than {w.limit}")
+    reason = w.reason.decode("ascii")
+    return Fault(KINDS[w.kind], position, "", f"not valid JSON: {reason}" if w.kind == SYNTAX else reason)
 
 
 def check(bytes body not None, Shape shape not None, int depth):

@@ -75,7 +75,7 @@ class Anthropic:
     )
 
     def authorization(self, credential: str) -> bytes:
-        return b"X-Api-Key: %b\r\n" % credential.encode()
+        return b"X-Api-Key: %b" % credential.encode()
 
     def error(self, error: TidegateError, run: bytes) -> bytes:
         return encode(error_document(error, run))

@@ -8,11 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Protocol
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Struct
 
-from tidegate.errors import BadBody, TidegateError
-from tidegate.wire._strict import Shape, check
-from tidegate.wire.shape import shape_of
+from tidegate.errors import TidegateError
 
 Model = Annotated[str, Meta(min_length=1, max_length=256)]
 Tokens = Annotated[int, Meta(ge=0, le=1_000_000_000)]
@@ -71,28 +69,6 @@ class Route(Struct, frozen=True, eq=False):
     stream_error: Callable[[TidegateError, bytes], bytes] | None = None  # the event that ends a stream as failed
 
 
-class Reader:
-    """Reads the bodies of one route: first that they have one meaning, then the governed fields."""
-
-    def __init__(self, body: type[Governed], depth: int) -> None:
-        self._shape: Shape = shape_of(body)
-        self._depth = depth
-        self._decode = msgspec.json.Decoder(body).decode
-
-    def read(self, body: bytes) -> Governed:
-        """The governed fields; raises BadBody."""
-        fault = check(body, self._shape, self._depth)
-        if fault is not None:
-            raise BadBody(fault.explain())
-        try:
-            return self._decode(body)
-        except msgspec.MsgspecError as error:
-            raise BadBody(str(error)[0].lower() + str(error)[1:]) from None
-
-
 def encode(document: Mapping[str, object]) -> bytes:
     """The one JSON encoder for what Tidegate itself says on the wire."""
     return msgspec.json.encode(document)
-
-
-__all__ = ["Choices", "Dialect", "Governed", "Model", "Raw", "Reader", "Route", "Tokens", "encode"]

@@ -108,7 +108,7 @@ class OpenAI:
     )
 
     def authorization(self, credential: str) -> bytes:
-        return b"Authorization: Bearer %b\r\n" % credential.encode()
+        return b"Authorization: Bearer %b" % credential.encode()
 
     def error(self, error: TidegateError, run: bytes) -> bytes:
         return encode({"error": error_object(error)})

@@ -11,28 +11,20 @@ STATUS_LINES: Final = {
     for status in range(100, 600)
 }
 JSON: Final = b"Content-Type: application/json\r\n"
+RUN: Final = b"x-tidegate-run-id: "
+TRACKED: Final = b"\r\nx-tidegate-tracked: true\r\n"
+CLOSE: Final = TRACKED + b"Connection: close\r\n"
+LENGTH: Final = b"Content-Length: "
 END_OF_CHUNKS: Final = b"0\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def whole(status: int, fields: bytes, run: bytes, body: bytes, close: bool) -> bytes:
     """An answer whose body is at hand."""
-    return b"%b%bx-tidegate-run-id: %b\r\nx-tidegate-tracked: true\r\n%bContent-Length: %d\r\n\r\n%b" % (
-        STATUS_LINES[status],
-        fields,
-        run,
-        b"Connection: close\r\n" if close else b"",
-        len(body),
-        body,
-    )
+    length = b"%d\r\n\r\n" % len(body)
+    return b"".join((STATUS_LINES[status], fields, RUN, run, CLOSE if close else TRACKED, LENGTH, length, body))
 
 
 def head(status: int, fields: bytes, run: bytes, framing: bytes, close: bool) -> bytes:
     """The head of an answer whose body follows in pieces."""
-    return b"%b%bx-tidegate-run-id: %b\r\nx-tidegate-tracked: true\r\n%b%b\r\n" % (
-        STATUS_LINES[status],
-        fields,
-        run,
-        b"Connection: close\r\n" if close else b"",
-        framing,
-    )
+    return b"".join((STATUS_LINES[status], fields, RUN, run, CLOSE if close else TRACKED, framing, b"\r\n"))

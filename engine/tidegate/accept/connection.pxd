@@ -1,0 +1,29 @@
+cimport cython
+
+from tidegate.accept._head cimport Request
+from tidegate.clock cimport Clock
+
+cdef class Connection:
+    cdef readonly object gate
+    cdef readonly bint http11
+    cdef public bint closing
+    cdef public object answering
+    cdef Clock _clock
+    cdef object _transport, _send, _parser
+    cdef Request _current, _pending
+    cdef list _parts
+    cdef Py_ssize_t _need, _held, _discarded
+    cdef double _began, _deadline
+    cdef bint _busy, _paused, _ending, _gone
+
+    cpdef write(self, bytes data)
+    cpdef finish(self)
+    cdef bytes _take(self, Request request, bytes data)
+    cdef bytes _gather(self, Request request, bytes data)
+    cdef _feed(self, bytes data)
+    cdef _rest(self)
+    cdef _begin(self, Request request)
+    cdef _hold(self, Py_ssize_t size)
+    cdef _refuse_and_close(self, error, Request request=*)
+    cdef _end(self)
+    cdef _discard(self, bytes data)

@@ -1,0 +1,3 @@
+from tidegate.accept._head cimport Request
+
+cpdef admit(Request request)

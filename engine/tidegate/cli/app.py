@@ -1,0 +1,64 @@
+"""The entry point of `tidegate`, and what a user sees of an error.
+
+* Whatever Tidegate explains itself is one block on stderr, `tidegate: <message>`, and exit code 2, like wrong usage.
+* An interrupt is exit code 130; a reader of the output that left early (`| head`) is 1, without a word.
+* Anything else is a bug: one line with its type and place, never its text, which might hold a secret; exit code 70.
+
+typer and rich cost more to import than everything that `serve` needs, so the two ways in which a service manager
+starts the gateway are recognised without them. They lead to the same function.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from tidegate.errors import TidegateError
+
+
+def main() -> None:
+    """Run the command that `sys.argv` asks for."""
+    try:
+        try:
+            _run(sys.argv[1:])
+        finally:
+            sys.stdout.flush()  # here, where an error of the flush is still handled
+    except TidegateError as error:
+        _end(2, error.message)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        _end(70, f"{type(error).__name__} at {_place(error)}: this is a bug in Tidegate, please report this line")
+
+
+def _run(arguments: list[str]) -> None:
+    match arguments:
+        case ["serve"]:
+            _serve(None)
+        case ["serve", "--config", file] if file and not file.startswith("-"):
+            _serve(Path(file))
+        case _:
+            from tidegate.cli.commands import app
+
+            app(arguments or ["--help"], prog_name="tidegate")
+
+
+def _serve(config: Path | None) -> None:
+    from tidegate.cli.serve import serve
+
+    serve(config)
+
+
+def _end(code: int, message: str) -> None:
+    print(f"tidegate: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _place(error: Exception) -> str:
+    """File and line of the innermost frame."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "an unknown place"

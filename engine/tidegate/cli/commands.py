@@ -1,0 +1,80 @@
+"""The commands, their options and their help. Nothing here does any work: each command calls the module of its name."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+File = Annotated[
+    Path | None,
+    typer.Argument(show_default=False, help="Without it $TIDEGATE_CONFIG, else ./tidegate.toml if it exists."),
+]
+
+app = typer.Typer(
+    help="A gateway that governs every call to large language models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+config = typer.Typer(help="Look at the settings: check, show, example.", no_args_is_help=True)
+app.add_typer(config, name="config")
+
+
+@app.command("serve")
+def serve_command(
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Without it $TIDEGATE_CONFIG, else ./tidegate.toml if it exists.", metavar="FILE"),
+    ] = None,
+) -> None:
+    """Run the gateway."""
+    from tidegate.cli.serve import serve
+
+    serve(config)
+
+
+@app.command("simulate")
+def simulate_command(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 is any free one.")] = 8090,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal answers.")] = 0,
+    pace: Annotated[float, typer.Option(min=0, help="Milliseconds between two events of a stream.")] = 0.0,
+) -> None:
+    """Run the simulated provider by itself."""
+    from tidegate.cli.simulate import simulate
+
+    simulate(host, port, seed, pace)
+
+
+@app.command("version")
+def version_command() -> None:
+    """Print the versions of Tidegate and of what it stands on."""
+    from tidegate.cli.version import versions
+
+    for name, version in versions():
+        typer.echo(f"{name} {version}")
+
+
+@config.command("check")
+def check_command(file: File = None) -> None:
+    """Tell every problem of the settings, or sum them up."""
+    from tidegate.cli.config import summary
+
+    typer.echo(summary(file, os.environ))
+
+
+@config.command("show")
+def show_command(file: File = None) -> None:
+    """Print the settings in force as TOML, with the source of each that is not a default."""
+    from tidegate.cli.config import show
+
+    typer.echo(show(file, os.environ))
+
+
+@config.command("example")
+def example_command() -> None:
+    """Print a complete tidegate.toml: every key with its default and its meaning."""
+    from tidegate.cli.config import example
+
+    typer.echo(example())

@@ -1,0 +1,26 @@
+from tidegate.clock cimport Clock
+from tidegate.forward._answer cimport AnswerHead, Events
+
+cdef class Relay:
+    cdef readonly object call, hold
+    cdef public object upstream
+    cdef readonly bint over
+    cdef object _client, _settings, _ended
+    cdef Clock _clock
+    cdef AnswerHead _head
+    cdef Events _events
+    cdef list _pieces
+    cdef Py_ssize_t _held
+    cdef bint _sent
+    cdef double _left_at, _spoke
+
+    cpdef start(self, AnswerHead head)
+    cpdef receive(self, bytes payload, bint done)
+    cdef _stream(self, Events events, bytes payload, bint done)
+    cdef _write_stream(self, client, bytes events, bint done)
+    cdef _write_whole(self, bytes body)
+    cdef _gather(self, bytes payload, bint done)
+    cdef _write_piece(self, bytes body, bint done)
+    cdef bytes _start(self, client, bytes framing)
+    cdef _cancel(self)
+    cdef _end(self, error)

@@ -1,0 +1,23 @@
+cimport cython
+
+from tidegate.forward.origin cimport Origin
+
+cdef class Way:
+    cdef readonly str name
+    cdef readonly tuple models, dialects
+    cdef readonly dict aliases
+    cdef readonly Origin origin
+    cdef str _secret
+    cdef bytes _host, _path
+    cdef dict _heads
+
+    @cython.locals(headers=dict, parts=list, name=bytes, forwarded=tuple)
+    cpdef bytes head(self, call, Py_ssize_t length)
+    cpdef bytes body(self, call)
+
+cdef class Ways:
+    cdef list _ways
+    cdef dict _origins
+
+    @cython.locals(way=Way)
+    cpdef Way choose(self, call)

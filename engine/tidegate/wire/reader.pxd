@@ -1,0 +1,4 @@
+cdef class Reader:
+    cdef object _shape, _decode, _depth
+
+    cpdef read(self, bytes body)
