@@ -5,7 +5,6 @@ refused, because half of its readers mean 1000 x 1000. Whether a key is a size o
 and any float, for every float of the tree is a time.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
@@ -149,6 +148,8 @@ def listed(words: Iterable[str]) -> str:
 
 def meant(name: str, valid: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest valid one, if one is near."""
+    import difflib  # 4 ms that a start without mistakes need not spend
+
     near = difflib.get_close_matches(name, list(valid), n=1)
     return f"; did you mean `{near[0]}`?" if near else ""
 
