@@ -7,7 +7,7 @@ credential or a base URL. A credential that is read here is thrown away again: o
 import ipaddress
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -117,15 +117,14 @@ def _check_integration(section: Key, integration: Integration, environ: Mapping[
             credential(integration.credential, environ)
         except SettingsError as error:
             yield (*section, "credential"), error.message
-    if odd := _odd_names(model.removesuffix("*") or "*" for model in integration.models if model != "*"):
+    if odd := [model for model in integration.models if model != "*" and not _names_model(model.removesuffix("*"))]:
         yield (*section, "models"), f"expected model names, or beginnings that end in `*`, found {listed(odd)}"
-    if odd := _odd_names(name for pair in integration.aliases.items() for name in pair):
+    if odd := [name for pair in integration.aliases.items() for name in pair if not _names_model(name)]:
         yield (*section, "aliases"), f"expected model names on both sides, found {listed(odd)}"
 
 
-def _odd_names(names: Iterable[str]) -> list[str]:
-    """Those that cannot be the name of a model."""
-    return [name for name in names if not name or "*" in name or " " in name or not name.isprintable()]
+def _names_model(text: str) -> bool:
+    return text != "" and "*" not in text and " " not in text and text.isprintable()
 
 
 def _flaw_of_url(url: str) -> str:

@@ -146,12 +146,12 @@ def listed(words: Iterable[str]) -> str:
     return ", ".join(f"`{shown(word)}`" for word in words)
 
 
-def meant(name: str, valid: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the nearest valid one, if one is near."""
+def meant(name: str, valid: Iterable[str], start: str = "") -> str:
+    """The end of a message about an unknown name: the nearest valid one, if one is near. `start` is common to all."""
     import difflib  # 4 ms that a start without mistakes need not spend
 
     near = difflib.get_close_matches(name, list(valid), n=1)
-    return f"; did you mean `{near[0]}`?" if near else ""
+    return f"; did you mean `{start}{near[0]}`?" if near else ""
 
 
 def meant_elsewhere(name: str) -> str:

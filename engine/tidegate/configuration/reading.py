@@ -142,7 +142,7 @@ class _Reading:
         except UnicodeDecodeError as error:
             raise SettingsError(f"{self.file}: byte {error.start} is not UTF-8") from None
         except (ValueError, RecursionError) as error:
-            raise SettingsError(f"{self.file}{_syntax(str(error))}") from None
+            raise SettingsError(f"{self.file}{_syntax(str(error), text)}") from None
         self.lines = _lines_of(text)
         self.take_table(Settings, document, ())
 
@@ -221,8 +221,9 @@ class _Reading:
         links = tuple(service + end for service in services for end in ("SERVICE_HOST", "SERVICE_PORT", "PORT"))
         for name in names:
             if f"env://{name}" not in referred and not name.startswith(links):
-                valid = [*known, *RESERVED, *self.integration_variables(name)]
-                self.note(f"{shown(name)}: there is no such setting{meant(name.upper(), valid)}")
+                valid = (known.removeprefix(PREFIX) for known in (*known, *RESERVED, *self.integration_variables(name)))
+                hint = meant(name.removeprefix(PREFIX).upper(), valid, PREFIX)
+                self.note(f"{shown(name)}: there is no such setting{hint}")
 
     def integration_variables(self, name: str) -> Iterator[str]:
         """The variables that a misspelt one could have been, for the integrations there are and the one it names."""
@@ -329,9 +330,11 @@ def _parts(dotted: str) -> Key:
     return tuple(double or single or bare for double, single, bare in _KEY_PART.findall(dotted))
 
 
-def _syntax(message: str) -> str:
+def _syntax(message: str, text: str) -> str:
     """An error of tomllib behind the file's name: line and column first, as compilers write them."""
     where = _SYNTAX.fullmatch(message)
-    text = where[1] if where else message
-    place = f":{where[2]}:{where[3]}" if where and where[2] else ""
-    return f"{place}: {text[:1].lower()}{text[1:]}{' at the end of the file' if where and not place else ''}"
+    if not where:
+        return f": {message}"
+    line = where[2] or text.count("\n", 0, len(text) - 1) + 1  # without a number it is the end of the file
+    column = f":{where[3]}" if where[3] else ""
+    return f":{line}{column}: {where[1][:1].lower()}{where[1][1:]}"
