@@ -42,6 +42,7 @@ setup(
         compiler_directives={
             "language_level": "3",
             "auto_pickle": False,
+            "autotestdict": False,
             "annotation_typing": False,  # annotations are for mypy; the C types stand in the .pxd
         },
         build_dir="build/cython",

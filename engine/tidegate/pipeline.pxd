@@ -5,6 +5,7 @@ from tidegate.accept.connection cimport Connection
 from tidegate.clock cimport Clock
 from tidegate.forward.relay cimport Relay
 from tidegate.forward.way cimport Way, Ways
+from tidegate.model cimport Call
 from tidegate.record._runs cimport RunIds
 from tidegate.wire.reader cimport Reader
 
@@ -18,9 +19,10 @@ cdef class Pipeline:
     cdef dict _readers
     cdef Py_ssize_t _buffered
 
+    @cython.locals(call=Call)
     cpdef begin(self, Connection client, Request request)
     @cython.locals(reader=Reader)
-    cdef _read(self, Request request, bytes run)
+    cdef Call _read(self, Request request, bytes run)
     @cython.locals(way=Way, relay=Relay, body=bytes)
-    cdef _forward(self, Connection client, call, decision, hold)
+    cdef _forward(self, Connection client, Call call, decision, hold)
     cpdef bytes new_run(self)

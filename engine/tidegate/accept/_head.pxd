@@ -10,3 +10,4 @@ cdef class Request:
     cdef public object refusal
     cdef readonly Py_ssize_t size
     cdef readonly Py_ssize_t length
+    cdef readonly bint whole

@@ -100,7 +100,7 @@ cdef class Request:
 
 
 def scan(bytes data, Py_ssize_t line_limit, Py_ssize_t head_limit, int count_limit):
-    """The Request whose head stands at the start of `data`, with `.size` of the head and `.length` of its body."""
+    """The Request whose head stands at the start of `data`, with its body where that is `.whole` in `data` too."""
     cdef const char* start = PyBytes_AS_STRING(data)
     cdef const char* end = start + PyBytes_GET_SIZE(data)
     cdef const char* p = start
@@ -198,15 +198,18 @@ def scan(bytes data, Py_ssize_t line_limit, Py_ssize_t head_limit, int count_lim
             return None
         length = 0
     request = Request.__new__(Request)
+    request.body = b""
     request.method = b"POST" if post else b"GET"
     request.path = PyBytes_FromStringAndSize(path, path_end - path)
     request.query = PyBytes_FromStringAndSize(query, (stop_of(query, end) - query)) if query != NULL else b""
     request.headers = headers
     request.http11 = True
     request.keep_alive = True
-    request.body = b""
     request.size = p - start
     request.length = length
+    request.whole = end - p >= length
+    if request.whole:
+        request.body = PyBytes_FromStringAndSize(p, length)
     return request
 
 cdef inline const char* stop_of(const char* query, const char* end) noexcept nogil:

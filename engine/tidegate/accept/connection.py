@@ -216,10 +216,9 @@ class Connection:
         admit(request)
         limits = self.gate.limits
         end = request.size + request.length
-        if end <= len(data):
-            request.body = data[request.size : end]
+        if request.whole:
             self._begin(request)
-            return data[end:]
+            return data[end:] if end < len(data) else b""
         if request.length > limits.body:
             self._refuse_and_close(BodyTooLarge(f"the body is larger than {limits.body} bytes"), request)
             return b""

@@ -7,6 +7,7 @@ cdef class AnswerHead:
     cdef readonly bint coded
     cdef readonly bytes kept
     cdef readonly Py_ssize_t size
+    cdef readonly bytes whole       # the body, where it ends with the read that the head stands in
 
 cdef class Body:
     cdef int mode, state, digits

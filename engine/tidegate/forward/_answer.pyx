@@ -34,6 +34,7 @@ cdef class AnswerHead:
         self.coded = coded
         self.kept = kept
         self.size = size
+        self.whole = None
 
 
 cdef inline bint is_name(const char* p, Py_ssize_t n, const char* name, Py_ssize_t length) noexcept nogil:
@@ -149,6 +150,8 @@ def scan(bytes data):
     head.coded = coded
     head.kept = PyBytes_FromStringAndSize(PyBytes_AS_STRING(kept), out - PyBytes_AS_STRING(kept))
     head.size = p - start
+    if end - p == length:
+        head.whole = PyBytes_FromStringAndSize(p, length)
     return head
 
 

@@ -1,8 +1,10 @@
 from tidegate.clock cimport Clock
 from tidegate.forward._answer cimport AnswerHead, Events
+from tidegate.model cimport Call
 
 cdef class Relay:
-    cdef readonly object call, hold
+    cdef readonly Call call
+    cdef readonly object hold
     cdef public object upstream
     cdef readonly bint over
     cdef object _client, _settings, _ended

@@ -6,7 +6,9 @@ cdef class Upstream:
     cdef readonly object origin
     cdef public Relay relay
     cdef readonly bint closed
-    cdef object _transport, _reader, _settings
+    cdef object _transport, _reader
+    cdef Py_ssize_t _head_limit
+    cdef double _first_byte, _idle, _longest, _keep_alive
     cdef Clock _clock
     cdef double _deadline, _total
     cdef AnswerHead _head

@@ -25,7 +25,12 @@ class Upstream:
     def __init__(self, origin: "Origin") -> None:
         self.origin = origin
         self._clock = origin.clock
-        self._settings = origin.settings
+        settings = origin.settings
+        self._head_limit = settings.response_head
+        self._first_byte = settings.first_byte_timeout
+        self._idle = settings.idle_timeout
+        self._longest = settings.total_timeout
+        self._keep_alive = settings.keep_alive
         self.relay: Relay | None = None
         self.closed = False
         self._deadline = NEVER
@@ -45,7 +50,7 @@ class Upstream:
         if relay is None:
             self.abort()  # bytes nobody asked for
             return
-        self._deadline = min(self._clock.now + self._settings.idle_timeout, self._total)
+        self._deadline = min(self._clock.now + self._idle, self._total)
         body = self._body
         offset = 0
         if body is None:
@@ -59,9 +64,9 @@ class Upstream:
             head, data, offset = read
             self._head = head
             relay.start(head)
-            if head.length == len(data) - offset:  # whole in one read, as most plain answers are
+            if head.whole is not None:  # as most plain answers are
                 self._release(False)
-                relay.receive(data[offset:], True)
+                relay.receive(head.whole, True)
                 return
             body = self._body = Body(head)
         payload = body.take(data, offset)
@@ -103,11 +108,11 @@ class Upstream:
 
     def carry(self, relay: "Relay", head: bytes, body: bytes) -> None:
         """Sends a call; its answer goes to `relay`."""
-        settings, now = self._settings, self._clock.now
+        now = self._clock.now
         self.relay = relay
         relay.upstream = self
-        self._total = now + settings.total_timeout
-        self._deadline = now + settings.first_byte_timeout
+        self._total = now + self._longest
+        self._deadline = now + self._first_byte
         if len(body) > WHOLE:
             self._transport.writelines((head, body))
         else:
@@ -123,7 +128,7 @@ class Upstream:
         """The client has caught up."""
         if not self.closed:
             self._transport.resume_reading()
-            self._deadline = min(self._clock.now + self._settings.idle_timeout, self._total)
+            self._deadline = min(self._clock.now + self._idle, self._total)
 
     def abort(self) -> None:
         """Closes at once, whatever is under way; the relay hears nothing more."""
@@ -153,7 +158,7 @@ class Upstream:
             read = head, data, head.size
         else:
             if self._reader is None:
-                self._reader = HeadReader(self._settings.response_head)
+                self._reader = HeadReader(self._head_limit)
             read = self._reader.read(data)
             if read is None:
                 return None
@@ -165,8 +170,8 @@ class Upstream:
     def _release(self, broken: bool) -> None:
         head = self._head
         self.relay = self._head = self._body = None
-        if head is not None and head.keep_alive and not broken and not self._transport.is_closing():
-            self._deadline = self._clock.now + self._settings.keep_alive
+        if head is not None and head.keep_alive and not broken:
+            self._deadline = self._clock.now + self._keep_alive
             self.origin.free(self)
         else:
             self.closed = True

@@ -1,6 +1,7 @@
 cimport cython
 
 from tidegate.forward.origin cimport Origin
+from tidegate.model cimport Call
 
 cdef class Way:
     cdef readonly str name
@@ -11,13 +12,13 @@ cdef class Way:
     cdef bytes _host, _path
     cdef dict _heads
 
-    @cython.locals(headers=dict, parts=list, name=bytes, forwarded=tuple)
-    cpdef bytes head(self, call, Py_ssize_t length)
-    cpdef bytes body(self, call)
+    @cython.locals(headers=dict, parts=list, forwarded=dict, standing=tuple)
+    cpdef bytes head(self, Call call, Py_ssize_t length)
+    cpdef bytes body(self, Call call)
 
 cdef class Ways:
     cdef list _ways
     cdef dict _origins
 
     @cython.locals(way=Way)
-    cpdef Way choose(self, call)
+    cpdef Way choose(self, Call call)

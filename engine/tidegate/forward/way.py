@@ -27,7 +27,7 @@ SPOKEN: Final[dict[str, tuple[Dialect, ...]]] = {
     "anthropic": (anthropic.DIALECT,),
     "simulated": (openai.DIALECT, anthropic.DIALECT),
 }
-Standing = tuple[bytes, bytes, tuple[tuple[bytes, bytes], ...]]
+Standing = tuple[bytes, bytes, dict[bytes, bytes]]
 AUTHORIZING: Final = frozenset((b"authorization", b"x-api-key"))
 
 
@@ -65,12 +65,15 @@ class Way:
             standing = self._heads[route] = self._standing(route)
         start, fields, forwarded = standing
         parts = [start, b"?" + call.query, fields] if call.query else [start, fields]
-        headers = call.headers
-        for name, spelt in forwarded:
-            value = headers.get(name)
-            if value is not None:
-                parts += spelt, value
-        parts.append(b"\r\nContent-Length: %d\r\n\r\n" % length if route.body is not None else b"\r\n\r\n")
+        for name, value in call.headers.items():
+            spelt = forwarded.get(name)
+            if spelt is not None:
+                parts.append(spelt)
+                parts.append(value)
+        if route.body is not None:
+            parts.append(b"\r\nContent-Length: ")
+            parts.append(str(length).encode())
+        parts.append(b"\r\n\r\n")
         return b"".join(parts)
 
     def body(self, call: Call) -> bytes:
@@ -89,11 +92,11 @@ class Way:
             fields += b"\r\n" + route.dialect.authorization(self._secret)
         if route.body is not None:
             fields += b"\r\nContent-Type: application/json"
-        forwarded = tuple(
-            (name, b"\r\n%b: " % name)
+        forwarded = {
+            name: b"\r\n%b: " % name
             for name in route.dialect.forwarded
             if not (self._secret and name in AUTHORIZING)
-        )
+        }
         return b"%b %b%b" % (route.method, self._path, route.path), fields, forwarded
 
 

@@ -14,6 +14,8 @@ JSON: Final = b"Content-Type: application/json\r\n"
 RUN: Final = b"x-tidegate-run-id: "
 TRACKED: Final = b"\r\nx-tidegate-tracked: true\r\n"
 CLOSE: Final = TRACKED + b"Connection: close\r\n"
+END_OF_LINE: Final = b"\r\n"
+EMPTY_LINE: Final = b"\r\n\r\n"
 LENGTH: Final = b"Content-Length: "
 END_OF_CHUNKS: Final = b"0\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -21,10 +23,11 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 def whole(status: int, fields: bytes, run: bytes, body: bytes, close: bool) -> bytes:
     """An answer whose body is at hand."""
-    length = b"%d\r\n\r\n" % len(body)
-    return b"".join((STATUS_LINES[status], fields, RUN, run, CLOSE if close else TRACKED, LENGTH, length, body))
+    length = str(len(body)).encode()
+    end = CLOSE if close else TRACKED
+    return b"".join((STATUS_LINES[status], fields, RUN, run, end, LENGTH, length, EMPTY_LINE, body))
 
 
 def head(status: int, fields: bytes, run: bytes, framing: bytes, close: bool) -> bytes:
     """The head of an answer whose body follows in pieces."""
-    return b"".join((STATUS_LINES[status], fields, RUN, run, CLOSE if close else TRACKED, framing, b"\r\n"))
+    return b"".join((STATUS_LINES[status], fields, RUN, run, CLOSE if close else TRACKED, framing, END_OF_LINE))
