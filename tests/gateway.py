@@ -25,7 +25,9 @@ def free_port() -> int:
 class Gateway:
     """`tidegate serve` with a settings file written for it."""
 
-    def __init__(self, folder: Path, settings: str = "", *, workers: int = 1, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, settings: str = "", *, workers: int = 1, env: dict[str, str] | None = None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port, self.admin_port = free_port(), free_port()
@@ -102,7 +104,9 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def running(folder: Path, settings: str = "", *, workers: int = 1, env: dict[str, str] | None = None) -> Iterator[Gateway]:
+def running(
+    folder: Path, settings: str = "", *, workers: int = 1, env: dict[str, str] | None = None
+) -> Iterator[Gateway]:
     """A gateway that is stopped, and must stop well, at the end."""
     gateway = Gateway(folder, settings, workers=workers, env=env)
     try:

@@ -3,10 +3,15 @@ cimport cython
 from tidegate.accept._head cimport Request
 from tidegate.accept.connection cimport Connection
 from tidegate.clock cimport Clock
+from tidegate.count.usage cimport usage
+from tidegate.decide.decision cimport decide
 from tidegate.forward.relay cimport Relay
 from tidegate.forward.way cimport Way, Ways
+from tidegate.identify.caller cimport identify
+from tidegate.limit.hold cimport acquire, settle
 from tidegate.model cimport Call
 from tidegate.record._runs cimport RunIds
+from tidegate.record.entries cimport intent, outcome, refused
 from tidegate.wire.reader cimport Reader
 
 cdef class Pipeline:

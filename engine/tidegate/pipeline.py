@@ -10,17 +10,19 @@ Everything runs in the callbacks of one loop. A step that refuses raises, the ca
 its dialect, and the refusal is recorded like any outcome.
 """
 
-from tidegate import count, limit, record
 from tidegate.accept._head import Request
 from tidegate.accept.connection import Connection
 from tidegate.clock import Clock
-from tidegate.decide import decide
+from tidegate.count.usage import usage
+from tidegate.decide.decision import decide
 from tidegate.errors import TidegateError
 from tidegate.forward.relay import Relay
 from tidegate.forward.way import Ways
-from tidegate.identify import identify
+from tidegate.identify.caller import identify
+from tidegate.limit.hold import acquire, settle
 from tidegate.model import Call, Decision, Hold, Outcome
 from tidegate.record._runs import RunIds
+from tidegate.record.entries import intent, outcome, refused
 from tidegate.settings import Settings
 from tidegate.wire.dialect import Route
 from tidegate.wire.reader import Reader
@@ -54,13 +56,13 @@ class Pipeline:
             call = self._read(request, run)
             caller = identify(call, self.settings.identify)
             decision = decide(call, caller)
-            hold = limit.acquire(decision)
+            hold = acquire(decision)
             self._forward(client, call, decision, hold)
         except TidegateError as error:
             if call is not None:
                 if hold is not None:
-                    limit.settle(hold, None)
-                record.refused(call, error)
+                    settle(hold, None)
+                refused(call, error)
             client.refuse(error, run)
 
     def _read(self, request: Request, run: bytes) -> Call:
@@ -84,14 +86,14 @@ class Pipeline:
         way = self._ways.choose(call)
         relay = Relay(call, hold, client, self.settings.forward, self.clock, self._ended)
         client.answering = relay
-        record.intent(call, decision)
+        intent(call, decision)
         body = way.body(call)
         way.origin.send(relay, way.head(call, len(body)), body)
 
-    def _ended(self, call: Call, hold: Hold, outcome: Outcome) -> None:
+    def _ended(self, call: Call, hold: Hold, ended: Outcome) -> None:
         """forward is done, however it went: count, settle, record."""
-        limit.settle(hold, count.usage(call))
-        record.outcome(call, outcome)
+        settle(hold, usage(call))
+        outcome(call, ended)
 
     # what accept asks for
 

@@ -1,6 +1,6 @@
 """`tidegate.toml` as one frozen tree: every key, its default, and the reason for it.
 
-Sizes are bytes, times are seconds. `configuration.py` reads the file and the environment into this tree; nothing
+Sizes are bytes, times are seconds. `configuration/` reads the file and the environment into this tree; nothing
 else in the program knows where a setting came from.
 """
 
@@ -21,14 +21,14 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of the file; a key that is not a field is an error."""
 
 
-class Tls(Section):
+class Tls(Section, frozen=True):
     """Serve TLS on the TCP listeners."""
 
     certificate: str  # PEM file: the certificate, then its chain
     key: str  # PEM file
 
 
-class Serve(Section):
+class Serve(Section, frozen=True):
     """The processes and what they listen on."""
 
     listen: tuple[str, ...] = ("127.0.0.1:8080",)  # `host:port`, `[v6]:port` or `unix:/path`; loopback until told
@@ -40,7 +40,7 @@ class Serve(Section):
     connections: Count = 10_000  # open client connections per worker; more are answered 503
 
 
-class Accept(Section):
+class Accept(Section, frozen=True):
     """What a client may send. Precedents: nginx 8 KiB lines and 32 KiB heads, Node 16 KiB heads."""
 
     line: Size = 8 * KIB
@@ -58,33 +58,35 @@ class Accept(Section):
     write_buffer: Size = 64 * KIB  # bytes waiting for a slow client before its upstream is paused
 
 
-class Forward(Section):
+class Forward(Section, frozen=True):
     """How providers are reached."""
 
     connections: Count = 1024  # per origin and worker
     waiters: Count = 1024  # calls waiting for one of them; more are answered 503
-    wait_timeout: Seconds = 10.0
+    wait_timeout: Seconds = 10.0  # how long; a client has waited for its connection by then
     connect_timeout: Seconds = 5.0
     first_byte_timeout: Seconds = 600.0  # reasoning models think for minutes; the official SDKs wait 600 s
     idle_timeout: Seconds = 300.0  # between two reads of an answer
-    total_timeout: Seconds = 3600.0
+    total_timeout: Seconds = 3600.0  # from the request to the last byte of its answer
     keep_alive: Seconds = 30.0  # idle upstream connections; below the 60 s at which common servers close theirs
     resolve: Seconds = 30.0  # a name is resolved again after so long
-    response_head: Size = 64 * KIB
+    response_head: Size = 64 * KIB  # an answer's status line and fields
     hold: Size = 1 * MIB  # a plain answer up to this size is sent when it is whole, so that a broken one is a clean 502
     event: Size = 8 * MIB  # one server-sent event; a stream is passed on event by event
     disconnect: Literal["cancel", "drain"] = "cancel"  # the client left: stop the upstream, or read on for its usage
     disconnect_drain: Annotated[float, Meta(ge=0, le=86_400)] = 30.0  # `drain` for so long; 0 = to the end
-    comment: Annotated[float, Meta(ge=0, le=3600)] = 0.0  # a keep-alive comment on a stream silent for so long; 0 = none
+    comment: Annotated[float, Meta(ge=0, le=3600)] = (
+        0.0  # a keep-alive comment on a stream silent for so long; 0 = none
+    )
 
 
-class Identify(Section):
+class Identify(Section, frozen=True):
     """Who may call."""
 
     anonymous: bool = True  # calls without a key; possible on loopback only
 
 
-class Integration(Section):
+class Integration(Section, frozen=True):
     """A configured way to a provider."""
 
     provider: Literal["openai", "anthropic", "simulated"]
@@ -95,7 +97,7 @@ class Integration(Section):
     private: bool = False  # the base URL may resolve to a private or loopback address
 
 
-class Settings(Section):
+class Settings(Section, frozen=True):
     """All of tidegate.toml."""
 
     data: str = ".tidegate"  # the data directory, relative to the file; held by one gateway at a time

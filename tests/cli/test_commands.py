@@ -141,10 +141,12 @@ def test_a_reader_that_left_is_no_error() -> None:
     assert (ended.returncode, ended.stderr) == (1, b"")
 
 
-def test_serve_starts_without_typer() -> None:
+@pytest.mark.parametrize("option", [(), ("--config", "t.toml")], ids=" ".join)
+def test_serve_starts_without_typer(option: tuple[str, ...]) -> None:
     Path("t.toml").write_text(WRONG)
-    command = [sys.executable, "-X", "importtime", "-m", "tidegate", "serve", "--config", "t.toml"]
-    ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=30)
+    command = [sys.executable, "-X", "importtime", "-m", "tidegate", "serve", *option]
+    variables = environment(TIDEGATE_CONFIG="t.toml")
+    ended = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=30)
     imported = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines() if line.startswith("import time")}
     assert "tidegate.configuration.reading" in imported
     assert not {name for name in imported if name.split(".")[0] in ("typer", "click", "rich")}

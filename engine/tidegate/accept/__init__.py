@@ -1,0 +1,1 @@
+"""accept: bytes become requests, each with one meaning."""

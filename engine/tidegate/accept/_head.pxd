@@ -1,3 +1,7 @@
+cimport cython
+
+@cython.no_gc
+@cython.freelist(16)
 cdef class Request:
     cdef readonly bytes method
     cdef readonly bytes path
@@ -11,3 +15,5 @@ cdef class Request:
     cdef readonly Py_ssize_t size
     cdef readonly Py_ssize_t length
     cdef readonly bint whole
+
+cpdef Request scan(bytes data, Py_ssize_t line_limit, Py_ssize_t head_limit, int count_limit)

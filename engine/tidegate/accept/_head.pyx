@@ -99,7 +99,7 @@ cdef class Request:
         self.body = b""
 
 
-def scan(bytes data, Py_ssize_t line_limit, Py_ssize_t head_limit, int count_limit):
+cpdef Request scan(bytes data, Py_ssize_t line_limit, Py_ssize_t head_limit, int count_limit):
     """The Request whose head stands at the start of `data`, with its body where that is `.whole` in `data` too."""
     cdef const char* start = PyBytes_AS_STRING(data)
     cdef const char* end = start + PyBytes_GET_SIZE(data)

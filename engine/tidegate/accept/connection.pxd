@@ -1,6 +1,7 @@
 cimport cython
 
-from tidegate.accept._head cimport Request
+from tidegate.accept._head cimport Request, scan
+from tidegate.accept.routes cimport admit
 from tidegate.clock cimport Clock
 
 cdef class Connection:

@@ -1,14 +1,13 @@
 """The entry point of `tidegate`, and what a user sees of an error.
 
 * Whatever Tidegate explains itself is one block on stderr, `tidegate: <message>`, and exit code 2, like wrong usage.
-* An interrupt is exit code 130; a reader of the output that left early (`| head`) is 1, without a word.
+* An interrupt is exit code 130, without a word; so is a reader of the output that left early (`| head`), with code 1.
 * Anything else is a bug: one line with its type and place, never its text, which might hold a secret; exit code 70.
 
-typer and rich cost more to import than everything that `serve` needs, so the two ways in which a service manager
-starts the gateway are recognised without them. They lead to the same function.
+Importing typer and rich would add half to the time until the gateway's first answer, so the two ways in which a service
+manager starts it are recognised without them. They lead to the same function.
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -18,17 +17,11 @@ from tidegate.errors import TidegateError
 def main() -> None:
     """Run the command that `sys.argv` asks for."""
     try:
-        try:
-            _run(sys.argv[1:])
-        finally:
-            sys.stdout.flush()  # here, where an error of the flush is still handled
+        _run(sys.argv[1:])
     except TidegateError as error:
         _end(2, error.message)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except Exception as error:
         _end(70, f"{type(error).__name__} at {_place(error)}: this is a bug in Tidegate, please report this line")
 

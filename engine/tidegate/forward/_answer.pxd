@@ -1,3 +1,7 @@
+cimport cython
+
+@cython.no_gc
+@cython.freelist(16)
 cdef class AnswerHead:
     cdef readonly int status
     cdef readonly Py_ssize_t length
@@ -22,3 +26,6 @@ cdef class Events:
     cdef list pieces
     cpdef bytes feed(self, bytes payload)
     cpdef bytes rest(self)
+
+cpdef AnswerHead scan(bytes data)
+cpdef bytes frame(bytes payload)

@@ -59,7 +59,7 @@ cdef bint kept_name(bytes name):
     return known
 
 
-def scan(bytes data):
+cpdef AnswerHead scan(bytes data):
     """The plain head at the start of `data`, or None: it is not whole, or httptools must read it."""
     cdef const char* start = PyBytes_AS_STRING(data)
     cdef const char* end = start + PyBytes_GET_SIZE(data)
@@ -345,7 +345,7 @@ cdef Py_ssize_t boundary_after(bytes tail, bytes payload):
     return cut if cut > 0 else 0
 
 
-def frame(bytes payload):
+cpdef bytes frame(bytes payload):
     """`payload` as one chunk of a chunked body."""
     cdef Py_ssize_t n = PyBytes_GET_SIZE(payload), size = n
     cdef char digits[16]

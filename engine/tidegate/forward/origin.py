@@ -10,7 +10,8 @@ written. After that byte a POST may have been billed, so the answer is 502 and t
 import asyncio
 import ssl
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, cast
 
 from tidegate.clock import Clock
 from tidegate.errors import AddressRefused, Overloaded, UpstreamError, UpstreamTimeout, UpstreamUnreachable
@@ -123,10 +124,11 @@ class Origin:
     async def _connect(self) -> Upstream:
         loop = asyncio.get_running_loop()
         reason = "no address"
+        protocol = cast("Callable[[], asyncio.Protocol]", lambda: Upstream(self))
         for address in await self._resolve():
             try:
                 _, upstream = await loop.create_connection(
-                    lambda: Upstream(self),  # type: ignore[arg-type, return-value]
+                    protocol,
                     address,
                     self.port,
                     ssl=self._tls,
@@ -137,8 +139,7 @@ class Origin:
             except OSError as error:
                 reason = error.strerror or type(error).__name__
             else:
-                assert isinstance(upstream, Upstream)
-                return upstream
+                return cast("Upstream", upstream)
         raise UpstreamUnreachable(f"`{self.host}` could not be reached: {reason.lower()}")
 
     async def _resolve(self) -> tuple[str, ...]:

@@ -1,7 +1,11 @@
-from tidegate.clock cimport Clock
-from tidegate.forward._answer cimport AnswerHead, Events
-from tidegate.model cimport Call
+cimport cython
 
+from tidegate.clock cimport Clock
+from tidegate.forward._answer cimport AnswerHead, Events, frame
+from tidegate.model cimport Call
+from tidegate.wire.reply cimport head, whole
+
+@cython.freelist(16)
 cdef class Relay:
     cdef readonly Call call
     cdef readonly object hold

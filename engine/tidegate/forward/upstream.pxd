@@ -1,5 +1,5 @@
 from tidegate.clock cimport Clock
-from tidegate.forward._answer cimport AnswerHead, Body
+from tidegate.forward._answer cimport AnswerHead, Body, scan
 from tidegate.forward.relay cimport Relay
 
 cdef class Upstream:

@@ -159,10 +159,11 @@ class Upstream:
         else:
             if self._reader is None:
                 self._reader = HeadReader(self._head_limit)
-            read = self._reader.read(data)
-            if read is None:
+            later = self._reader.read(data)
+            if later is None:
                 return None
             self._reader = None
+            read = later
         if read[0].coded:
             raise UpstreamMalformed("the upstream compressed its answer though it was asked not to")
         return read

@@ -93,9 +93,7 @@ class Way:
         if route.body is not None:
             fields += b"\r\nContent-Type: application/json"
         forwarded = {
-            name: b"\r\n%b: " % name
-            for name in route.dialect.forwarded
-            if not (self._secret and name in AUTHORIZING)
+            name: b"\r\n%b: " % name for name in route.dialect.forwarded if not (self._secret and name in AUTHORIZING)
         }
         return b"%b %b%b" % (route.method, self._path, route.path), fields, forwarded
 

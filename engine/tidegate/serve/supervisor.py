@@ -28,7 +28,7 @@ from tidegate.serve.board import Board
 from tidegate.serve.channel import Channel, Message, pair
 from tidegate.serve.listen import open_listeners, open_tcp
 from tidegate.serve.worker import work
-from tidegate.settings import Settings
+from tidegate.settings import Serve, Settings
 
 WATCH = 0.1  # seconds between looks at the heartbeats
 SHORT_LIFE = 0.25  # a worker that dies sooner after its start is part of a crash loop
@@ -126,16 +126,16 @@ class Supervisor:
         code = 70
         try:
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                signal.signal(number, signal.SIG_IGN)
+            for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(each, signal.SIG_IGN)
             self._selector.close()
             ours.close()
             for other in self._slots:
                 if other.channel is not None:
                     other.channel.close()
                 if other is not slot:
-                    for each in set(other.sockets) - set(slot.sockets):
-                        each.close()
+                    for listener in set(other.sockets) - set(slot.sockets):
+                        listener.close()
             number, board = slot.number, self._board
             work(self._settings, slot.sockets, theirs, lambda: board.beat(number))
             code = 0
@@ -153,7 +153,7 @@ class Supervisor:
             self._selector.unregister(slot.channel)  # its end comes through the pidfd
             return
         slot.ready = True
-        if not self._announced and all(each.ready for each in self._slots):
+        if not self._announced and not self._draining and all(each.ready for each in self._slots):
             self._announced = True
             announce(self._settings, self._slots)
 
@@ -288,7 +288,7 @@ def fixed(settings: Settings) -> tuple[object, ...]:
     return settings.data, serve.listen, serve.admin, serve.tls, serve.workers
 
 
-def _keep(new, old):  # type: ignore[no-untyped-def]
+def _keep(new: Serve, old: Serve) -> Serve:
     return msgspec.structs.replace(new, listen=old.listen, admin=old.admin, tls=old.tls, workers=old.workers)
 
 
@@ -310,5 +310,8 @@ def announce(settings: Settings, slots: list[Slot]) -> None:
 
 
 def say(text: str) -> None:
-    """One line for the operator."""
-    print(text, file=sys.stderr if text.startswith("worker") else sys.stdout, flush=True)
+    """One line for the operator, who may have stopped reading."""
+    try:
+        print(text, file=sys.stderr if text.startswith("worker") else sys.stdout, flush=True)
+    except BrokenPipeError:
+        pass

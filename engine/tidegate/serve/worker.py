@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable
+from typing import cast
 
 import uvloop
 
@@ -56,7 +57,7 @@ class Worker:
         tls = _tls(self._settings)
         servers = [
             await loop.create_server(
-                self._pipeline.connect,  # type: ignore[arg-type]
+                self._protocol,
                 sock=each,
                 ssl=tls if each.family != socket.AF_UNIX else None,
             )
@@ -66,6 +67,9 @@ class Worker:
         self._channel.send(Message("ready"))
         await self._over.wait()
         await self._drain(servers, tls)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return cast("asyncio.Protocol", self._pipeline.connect())
 
     def _make_ways(self, settings: Settings) -> Ways:
         return Ways(settings, self._clock, os.environ, self._simulated_url)
@@ -83,7 +87,7 @@ class Worker:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
             self._over.set()
         elif message.settings is not None:
-            asyncio.get_running_loop().create_task(self._use(message.settings))  # noqa: RUF006
+            asyncio.get_running_loop().create_task(self._use(message.settings))
 
     async def _use(self, settings: Settings) -> None:
         """Other settings are in force from the next request on; calls under way keep theirs."""
@@ -126,7 +130,7 @@ class Worker:
                 return
             accepted.setblocking(False)
             secure = tls if listener.family != socket.AF_UNIX else None
-            await loop.connect_accepted_socket(self._pipeline.connect, accepted, ssl=secure)  # type: ignore[arg-type]
+            await loop.connect_accepted_socket(self._protocol, accepted, ssl=secure)
 
     async def _emptied(self, deadline: float) -> None:
         """Waits until no connection is left, at most until the deadline."""

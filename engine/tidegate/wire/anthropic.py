@@ -64,8 +64,8 @@ class Anthropic:
     """What Anthropic's clients send and expect."""
 
     name = "anthropic"
-    key_fields = (b"x-api-key", b"authorization")
-    forwarded = (
+    key_fields: tuple[bytes, ...] = (b"x-api-key", b"authorization")
+    forwarded: tuple[bytes, ...] = (
         b"x-api-key",
         b"authorization",
         b"anthropic-version",

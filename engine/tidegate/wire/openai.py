@@ -96,8 +96,8 @@ class OpenAI:
     """What OpenAI's clients send and expect."""
 
     name = "openai"
-    key_fields = (b"authorization",)
-    forwarded = (
+    key_fields: tuple[bytes, ...] = (b"authorization",)
+    forwarded: tuple[bytes, ...] = (
         b"authorization",
         b"openai-organization",
         b"openai-project",

@@ -1,0 +1,3 @@
+from tidegate.model cimport Call
+
+cpdef decide(Call call, caller)

@@ -1,0 +1,2 @@
+cpdef acquire(decision)
+cpdef settle(hold, usage)
