@@ -6,17 +6,15 @@ import json
 import socket
 import struct
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 import uvloop
-
 from tests.accept.cases import (
     BODY,
     CASES,
     CHUNKED,
     CHUNKS,
-    JSON,
     LIMITS,
     SMUGGLED,
     Answer,
@@ -32,6 +30,7 @@ SHORT = 1500  # cases above this size are not cut at every byte
 PARALLEL = 64  # connections at once: while the others write their first part, the gateway reads ours
 PATIENCE = 30.0  # an answer that does not come at all; nothing here measures time
 PROBE = get(target="/probe")
+T = TypeVar("T")
 RESET = struct.pack("ii", 1, 0)  # closing leaves nothing behind: thousands of connections would use up the ports
 PASSED_ON = {"host", "accept-encoding", "content-type", "content-length", "authorization", "x-api-key"}
 PASSED_ON |= {"anthropic-version", "openai-beta"}  # what the cases send of the fields on the dialects' lists
@@ -137,7 +136,7 @@ async def connected(port: int) -> AsyncIterator[Wire]:
         writer.close()
 
 
-def run[T](what: Coroutine[Any, Any, T]) -> T:
+def run(what: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(what)
 
@@ -330,8 +329,3 @@ def test_limits_are_settings(narrow: int, case: Case) -> None:
 def narrow(mirror: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     with running(tmp_path_factory.mktemp("narrow"), NARROW + INTEGRATIONS.format(port=mirror)) as gateway:
         yield gateway.port
-
-
-def test_json_is_declared_by_every_case_with_a_body() -> None:
-    """The builders' own promise: a case fails for its own reason."""
-    assert JSON.encode() in head()

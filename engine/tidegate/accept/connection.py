@@ -225,7 +225,8 @@ class Connection:
         self._pending = request
         self._parts = [data[request.size :]]
         self._need = end - len(data)
-        self._deadline = self._clock.now + limits.body_timeout + request.length / limits.body_rate
+        self._began = self._clock.now
+        self._deadline = self._began + limits.body_timeout
         self._hold(request.length)
         return b""
 
@@ -233,8 +234,10 @@ class Connection:
         """Adds to the body of a plain request; what stands behind it."""
         need = self._need
         if len(data) < need:
+            limits = self.gate.limits
             self._parts.append(data)
             self._need = need - len(data)
+            self._deadline = self._began + limits.body_timeout + (request.length - self._need) / limits.body_rate
             return b""
         self._parts.append(data[:need])
         request.body = b"".join(self._parts)

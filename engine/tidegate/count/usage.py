@@ -1,4 +1,4 @@
-"""count: what streams by is metered. Without a meter only the provider's own report would be known."""
+"""What a call consumed. Without a meter only the provider's own report would be known."""
 
 from tidegate.model import Call, Usage
 

@@ -1,4 +1,4 @@
-"""decide: a call and its caller get a decision. Without a policy every call may pass."""
+"""A call and its caller get a decision. Without a policy every call may pass."""
 
 from tidegate.model import Call, Caller, Decision
 

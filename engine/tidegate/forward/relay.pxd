@@ -17,7 +17,7 @@ cdef class Relay:
     cdef Events _events
     cdef list _pieces
     cdef Py_ssize_t _held
-    cdef bint _sent
+    cdef bint _sent, _paused
     cdef double _left_at, _spoke
 
     cpdef start(self, AnswerHead head)

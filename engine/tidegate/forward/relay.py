@@ -73,6 +73,7 @@ class Relay:
         self._pieces: list[bytes] = []
         self._held = 0
         self._sent = False  # the client has the head
+        self._paused = False  # the client reads too slowly
         self._left_at = 0.0
         self._spoke = 0.0  # when the client last got a byte of a stream
 
@@ -115,19 +116,21 @@ class Relay:
         if client is None:
             if now >= self._left_at:
                 self._cancel()
-        elif self._events is not None and self._sent and self._settings.comment:
-            if now - self._spoke >= self._settings.comment:
+        elif self._sent and self._events is not None and not self._paused:
+            if 0 < self._settings.comment <= now - self._spoke:
                 self._write_stream(client, COMMENT, False)
 
     # the client's side
 
     def pause(self) -> None:
         """The client reads too slowly."""
+        self._paused = True
         if self.upstream is not None:
             self.upstream.pause()
 
     def resume(self) -> None:
         """The client has caught up."""
+        self._paused = False
         if self.upstream is not None:
             self.upstream.resume()
 

@@ -1,4 +1,4 @@
-"""identify: a call gets its caller.
+"""A call gets its caller.
 
 Until virtual keys exist, whoever holds a provider key of their own calls in their own name, and everybody else is
 anonymous where the settings allow it.

@@ -1,4 +1,4 @@
-"""limit: a decision takes what it may, before the call leaves, and settles afterwards. Without limits nothing is held."""
+"""Takes what a decision asks for before the call leaves, and settles afterwards. Without limits nothing is held."""
 
 from tidegate.model import Decision, Hold, Usage
 

@@ -1,4 +1,4 @@
-"""record: what happened is written: the intent before a call leaves, the outcome when it has ended, refusals too."""
+"""What happened is written: the intent before a call leaves, the outcome when it has ended, refusals too."""
 
 from tidegate.errors import TidegateError
 from tidegate.model import Call, Decision, Outcome
