@@ -17,5 +17,5 @@ cdef class Upstream:
     cpdef carry(self, Relay relay, bytes head, bytes body)
     cpdef abort(self)
     cdef _read_head(self, bytes data)
-    cdef _release(self, bint broken)
+    cdef _release(self)
     cdef _fail(self, error)

@@ -65,16 +65,16 @@ class Upstream:
             self._head = head
             relay.start(head)
             if head.whole is not None:  # as most plain answers are
-                self._release(False)
+                self._release()
                 relay.receive(head.whole, True)
                 return
             body = self._body = Body(head)
         payload = body.take(data, offset)
-        if body.done:
-            self._release(body.broken)
-            relay.receive(payload, True)
-        elif body.broken:
+        if body.broken:
             self._fail(UpstreamMalformed("the upstream's answer breaks its framing"))
+        elif body.done:
+            self._release()
+            relay.receive(payload, True)
         else:
             relay.receive(payload, False)
 
@@ -168,10 +168,10 @@ class Upstream:
             raise UpstreamMalformed("the upstream compressed its answer though it was asked not to")
         return read
 
-    def _release(self, broken: bool) -> None:
+    def _release(self) -> None:
         head = self._head
         self.relay = self._head = self._body = None
-        if head is not None and head.keep_alive and not broken:
+        if head is not None and head.keep_alive:
             self._deadline = self._clock.now + self._keep_alive
             self.origin.free(self)
         else:

@@ -131,7 +131,8 @@ def chat_stream_error(error: TidegateError, run: bytes) -> bytes:
 
 def responses_stream_error(error: TidegateError, run: bytes) -> bytes:
     """The Responses API's own event. It carries the top-level `error` too, which is what the clients raise."""
-    event = {"type": "error", "code": error.code, "message": error.message, "param": None, "sequence_number": 0}
+    event: dict[str, object] = {"type": "error", "code": error.code, "message": error.message, "param": None}
+    event |= {"sequence_number": 0, "error": error_object(error)}
     return b"event: error\ndata: %b\n\n" % encode(event)
 
 
