@@ -47,6 +47,7 @@ bench-gateway: .venv/compiled
 	@touch $@
 
 .venv/compiled: .venv/installed setup.py $(COMPILED)
+	@test setup.py -ot $@ || rm -rf build/cython
 	@$(BIN)/python setup.py --quiet build_ext --inplace --parallel 2 2>.venv/build.log || { cat .venv/build.log; exit 1; }
 	@touch $@
 
