@@ -41,18 +41,20 @@ bench-gateway: .venv/compiled
 	@echo "setting up .venv; this takes a minute, once"
 	@$(PYTHON) -m venv .venv
 
-.venv/installed: .venv/bin/python pyproject.toml
+.venv/compiled: .venv/installed $(COMPILED)
+	@$(BIN)/python setup.py --quiet build_ext --inplace >.venv/build.log 2>&1 || { cat .venv/build.log; exit 1; }
+	@touch $@
+
+.venv/installed: .venv/bin/python pyproject.toml setup.py
+	@rm -rf build/cython
 	@$(PIP) install "setuptools>=80" wheel "Cython>=3.1,<4"
 	@$(PIP) install --no-build-isolation --editable .
 	@touch $@
 
-.venv/compiled: .venv/installed setup.py $(COMPILED)
-	@test setup.py -ot $@ || rm -rf build/cython
-	@$(BIN)/python setup.py --quiet build_ext --inplace --parallel 2 2>.venv/build.log || { cat .venv/build.log; exit 1; }
-	@touch $@
-
 .venv/developer: .venv/compiled
-	@$(PIP) install --no-build-isolation --editable '.[dev]'
+	@$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	  print("\n".join(project["optional-dependencies"]["dev"]))' >.venv/developer.txt
+	@$(PIP) install --requirement .venv/developer.txt
 	@touch $@
 
 clean:

@@ -46,5 +46,6 @@ setup(
             "annotation_typing": False,  # annotations are for mypy; the C types stand in the .pxd
         },
         build_dir="build/cython",
+        nthreads=2,
     ),
 )

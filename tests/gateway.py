@@ -35,7 +35,6 @@ class Gateway:
         self.file = folder / "tidegate.toml"
         self.workers = workers
         self.write(settings)
-        self._log = (folder / "log").open("wb")
 
     def write(self, settings: str) -> None:
         """The settings file: TOML tables, with further keys of [serve] before a line `#rest` where there are any."""
@@ -56,13 +55,14 @@ class Gateway:
 
     def start(self) -> "Gateway":
         """Starts it and waits until every worker is ready."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tidegate", "serve", "--config", str(self.file)],
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env=self.env,
-        )
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tidegate", "serve", "--config", str(self.file)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=self.env,
+            )
         deadline = time.monotonic() + START
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
