@@ -36,6 +36,7 @@ def extension(source: Path) -> Extension:
 
 
 setup(
+    options={"build_ext": {"parallel": 2}},
     cmdclass={"build_py": BuildWithPolicies},
     ext_modules=cythonize(
         [extension(source) for source in SOURCES],

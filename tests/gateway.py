@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 START = 20.0  # seconds; generous, because the machines of CI are slow
 
@@ -98,6 +99,12 @@ class Gateway:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
 
+    def ask(self, request: bytes) -> "Told":
+        """The answer to a whole request, on a connection of its own."""
+        with self.connect() as connection:
+            connection.sendall(request)
+            return read_answer(connection)
+
     def connect(self, timeout: float = 10.0) -> socket.socket:
         """A raw connection."""
         return socket.create_connection(("127.0.0.1", self.port), timeout)
@@ -140,10 +147,24 @@ def read_all(connection: socket.socket) -> bytes:
     return b"".join(pieces)
 
 
-def read_answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
-    """One answer: status, fields (lower case) and its body, chunked or not."""
-    answer = http.client.HTTPResponse(connection)
-    answer.begin()
-    body = answer.read()
-    fields = {name.lower(): value for name, value in answer.getheaders()}
-    return answer.status, fields, body
+class Told(NamedTuple):
+    """An answer as a client got it: names of fields in lower case, the body without its chunks."""
+
+    status: int
+    fields: dict[str, str]
+    body: bytes
+
+    @property
+    def code(self) -> str:
+        """The code of our own error, in the shape of either dialect."""
+        error = json.loads(self.body)["error"]
+        return str(error["code"]) if "code" in error else error["message"].rpartition("(")[2].rstrip(")")
+
+
+def read_answer(connection: socket.socket) -> Told:
+    """One answer."""
+    with contextlib.closing(http.client.HTTPResponse(connection)) as answer:
+        answer.begin()
+        body = answer.read()
+        fields = {name.lower(): value for name, value in answer.getheaders()}
+        return Told(answer.status, fields, body)

@@ -1,7 +1,8 @@
-"""Providers for tests: the simulated one beside the test, so that its ledger is at hand, and one that keeps every byte."""
+"""Providers for tests: the simulated one, with its ledger at hand, and one that keeps every byte it gets."""
 
 import asyncio
 import contextlib
+import json
 import socket
 import ssl
 import threading
@@ -38,15 +39,11 @@ def integration(port: int, provider: str = "openai", *, name: str = "one", **mor
 
 def _toml(value: object) -> str:
     match value:
-        case bool():
-            return str(value).lower()
         case list():
             return f"[{', '.join(map(_toml, value))}]"
         case dict():
             return f"{{{', '.join(f'{_toml(key)} = {_toml(each)}' for key, each in value.items())}}}"
-        case str():
-            return f'"{value}"'
-    return str(value)
+    return json.dumps(value)  # of texts and numbers JSON's form is TOML's too
 
 
 def until(happened: Callable[[], bool], patience: float = 10.0) -> bool:

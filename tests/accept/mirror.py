@@ -16,12 +16,17 @@ LENGTH = re.compile(rb"\r\nContent-Length: ([0-9]+)\r\n").search
 class Mirror(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, open_now: set[asyncio.Transport]) -> None:
+        self._open_now = open_now
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._open_now.add(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._open_now.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -41,13 +46,20 @@ class Mirror(asyncio.Protocol):
 def mirroring() -> Iterator[int]:
     """A mirror in a thread of its own; its port."""
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(loop.create_server(Mirror, "127.0.0.1", 0))
+    open_now: set[asyncio.Transport] = set()
+    server = loop.run_until_complete(loop.create_server(lambda: Mirror(open_now), "127.0.0.1", 0))
+
+    def end() -> None:
+        server.close()
+        for transport in open_now:
+            transport.abort()
+        loop.call_soon(loop.stop)  # behind the callbacks that close the sockets
+
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        loop.call_soon_threadsafe(server.close)
-        loop.call_soon_threadsafe(loop.stop)
+        loop.call_soon_threadsafe(end)
         thread.join()
         loop.close()

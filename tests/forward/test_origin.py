@@ -19,8 +19,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-
-from tests.gateway import Gateway, chat, free_port, post, read_all, read_answer, running
+from tests.gateway import Gateway, Told, chat, free_port, post, read_all, read_answer, running
 from tests.providers import Answer, RawProvider, Received, always, integration, reply, until
 
 EVENT = b'data: {"choices":[]}\n\n'
@@ -29,33 +28,19 @@ CHUNK = b"%x\r\n%b\r\n" % (len(EVENT), EVENT)
 QUICK = "first_byte_timeout = 1\nidle_timeout = 1\n"
 
 
-class Told(NamedTuple):
-    """An answer as the client got it."""
-
-    status: int
-    fields: dict[str, str]
-    body: bytes
-
-    @property
-    def code(self) -> str:
-        """The code of our own error, in the shape of either dialect."""
-        error = json.loads(self.body)["error"]
-        return str(error["code"]) if "code" in error else error["message"].rpartition("(")[2].rstrip(")")
-
-
 def ask(gateway: Gateway, body: bytes = chat(), path: str = "/v1/chat/completions") -> Told:
-    """One call on a connection of its own."""
-    with gateway.connect() as connection:
-        connection.sendall(post(body, path))
-        return Told(*read_answer(connection))
+    """One call."""
+    return gateway.ask(post(body, path))
 
 
 @contextlib.contextmanager
 def between(folder: Path, answer: Answer | None = None, forward: str = "") -> Iterator[tuple[Gateway, RawProvider]]:
     """A gateway, and the raw provider behind it."""
-    with RawProvider(answer) as provider:
-        with running(folder, f"[forward]\n{forward}\n" + integration(provider.port)) as gateway:
-            yield gateway, provider
+    with (
+        RawProvider(answer) as provider,
+        running(folder, f"[forward]\n{forward}\n" + integration(provider.port)) as gateway,
+    ):
+        yield gateway, provider
 
 
 def noted(value: object) -> str:
@@ -107,7 +92,7 @@ class TestPool:
                 for call in calls[2:]:
                     call.sendall(post(chat()))
                 (refused,), _, _ = select.select(calls, [], [], 10)
-                told = Told(*read_answer(refused))
+                told = read_answer(refused)
                 assert (told.status, told.code) == (503, "overloaded")
                 assert "x-should-retry" not in told.fields  # trying later helps
                 calls.remove(refused)
@@ -157,7 +142,7 @@ class TestPool:
                 calls = [stack.enter_context(gateway.connect()) for _ in range(2)]
                 for call in calls:
                     call.sendall(post(chat()))
-                answers = [Told(*read_answer(call)) for call in calls]
+                answers = [read_answer(call) for call in calls]
         assert [(each.status, each.code) for each in answers] == [(504, "upstream_timeout")] * 2
 
     def test_a_connection_that_closed_while_it_was_kept_is_not_used(self, tmp_path: Path) -> None:
@@ -262,21 +247,17 @@ class TestSentOnce:
             assert len(provider.requests) == len(before) + 1
             assert ask(gateway, chat(text="good")).status == 200
 
-    def test_redirects_are_passed_on_and_not_followed(self, tmp_path: Path) -> None:
-        with RawProvider() as elsewhere, RawProvider() as provider:
-            with running(tmp_path, integration(provider.port)) as gateway:
-                for status in (
-                    "301 Moved Permanently",
-                    "302 Found",
-                    "307 Temporary Redirect",
-                    "308 Permanent Redirect",
-                ):
-                    location = f"Location: http://127.0.0.1:{elsewhere.port}/v1/chat/completions\r\n"
-                    provider.answer = always(reply(b"moved", status, location))
-                    told = ask(gateway)
-                    assert (told.status, told.body) == (int(status[:3]), b"moved")
-                    assert "location" not in told.fields  # the client would take its key there
-                assert (len(provider.requests), elsewhere.connections) == (4, 0)
+    @pytest.mark.parametrize("status", ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Gone"])
+    def test_a_redirect_is_passed_on_and_not_followed(self, behind: tuple[Gateway, RawProvider], status: str) -> None:
+        gateway, provider = behind
+        with RawProvider() as elsewhere:
+            location = f"Location: http://127.0.0.1:{elsewhere.port}/v1/chat/completions\r\n"
+            provider.answer = always(reply(b"moved", status, location))
+            before = len(provider.requests)
+            told = ask(gateway)
+            assert (told.status, told.body) == (int(status[:3]), b"moved")
+            assert "location" not in told.fields  # the client would take its key there
+            assert (len(provider.requests), elsewhere.connections) == (before + 1, 0)
 
 
 @pytest.fixture(scope="module")
@@ -337,15 +318,29 @@ class TestBrokenAnswers:
         assert ask(gateway).status == 200, note
         assert provider.connections - before <= 2, note
 
-    def test_a_broken_stream_ends_in_an_error_event(self, behind: tuple[Gateway, RawProvider]) -> None:
+    @pytest.mark.parametrize("rest", [b"zz\r\n", b"5\r\ndata:\r\n-1\r\n", b"3\r\ndatax\r\n"])
+    def test_a_broken_stream_ends_in_an_error_event(self, behind: tuple[Gateway, RawProvider], rest: bytes) -> None:
         gateway, provider = behind
-        for rest in (b"zz\r\n", b"5\r\ndata:\r\n-1\r\n", b"3\r\ndatax\r\n"):
-            provider.answer = always(STREAM_HEAD + CHUNK, rest)
-            told = ask(gateway, chat(stream=True))
-            assert told.status == 200
-            first, event = told.body[: len(EVENT)], told.body[len(EVENT) :]
-            assert first == EVENT
-            assert json.loads(event.removeprefix(b"data: "))["error"]["code"] == "upstream_malformed"
+        go = threading.Event()
+
+        def answer(connection: socket.socket, request: Received) -> None:
+            connection.sendall(STREAM_HEAD + CHUNK)
+            assert go.wait(20)
+            connection.sendall(rest)
+
+        provider.answer = answer
+        with gateway.connect() as connection:
+            connection.sendall(post(chat(stream=True), fields="Connection: close\r\n"))
+            begun = b""
+            while EVENT not in begun:
+                begun += connection.recv(65536)
+            go.set()
+            head, _, events = (begun + read_all(connection)).partition(CHUNK)
+        assert head.startswith(b"HTTP/1.1 200 OK")
+        size, event, last = events.split(b"\r\n", 2)
+        assert int(size, 16) == len(event)
+        assert json.loads(event.removeprefix(b"data: "))["error"]["code"] == "upstream_malformed"
+        assert last == b"0\r\n\r\n"
 
 
 class TestDeadlines:

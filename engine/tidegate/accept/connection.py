@@ -166,7 +166,10 @@ class Connection:
         if isinstance(error, MethodRefused) and error.allow:
             fields += b"Allow: %b\r\n" % error.allow.encode()
         body = dialect_of(self._current).error(error, run)
-        self.write(whole(error.status, fields, run, body, self.closing))
+        answer = whole(error.status, fields, run, body, self.closing)
+        if self._current is not None and self._current.method == b"HEAD":
+            answer = answer[: -len(body)]
+        self.write(answer)
         self.finish()
 
     def reply(self, body: bytes, run: bytes) -> None:
@@ -215,13 +218,13 @@ class Connection:
         """Begins the plain request at the start of `data`, or waits for its body; what stands behind it."""
         admit(request)
         limits = self.gate.limits
+        if request.length > limits.body:
+            self._refuse_and_close(BodyTooLarge(f"the body is larger than {limits.body} bytes"), request)
+            return b""
         end = request.size + request.length
         if request.whole:
             self._begin(request)
             return data[end:] if end < len(data) else b""
-        if request.length > limits.body:
-            self._refuse_and_close(BodyTooLarge(f"the body is larger than {limits.body} bytes"), request)
-            return b""
         self._pending = request
         self._parts = [data[request.size :]]
         self._need = end - len(data)
@@ -286,6 +289,7 @@ class Connection:
                 if pending.refusal is not None:
                     self._refuse_and_close(pending.refusal, pending)
                 else:
+                    parser.awaits_continue = False
                     self.write(CONTINUE)
 
     def _begin(self, request: Request) -> None:

@@ -48,6 +48,7 @@ class StrictParser:
         self.error: CallerError | None = None
         self.inside = False  # between the first byte of a message and its last
         self.received = 0  # bytes of the unfinished body
+        self.awaits_continue = False  # the client holds its body back until it is asked for it, once
         self._parser = httptools.HttpRequestParser(self)
         self._unfinished = 0  # bytes fed since the head began
 
@@ -55,16 +56,6 @@ class StrictParser:
     def held(self) -> int:
         """Bytes of bodies that wait here."""
         return self.received + sum(len(request.body) for request in self.requests)
-
-    @property
-    def awaits_continue(self) -> bool:
-        """The client holds its body back until it is asked for it."""
-        return (
-            self.request is not None
-            and self.received == 0
-            and self.request.http11
-            and self.request.headers.get(b"expect", b"").lower() == b"100-continue"
-        )
 
     def feed(self, data: bytes) -> None:
         """Reads on. After an error nothing more is read: where the next message would start is in doubt."""
@@ -137,13 +128,19 @@ class StrictParser:
         if int(headers.get(b"content-length", 0)) > self.limits.body:
             raise BodyTooLarge(f"the body is larger than {self.limits.body} bytes")
         path, _, query = self._target.partition(b"?")
-        request = Request(parser.get_method(), path, query, headers, version == "1.1", parser.should_keep_alive())
+        http11 = version == "1.1"  # HTTP/1.0 is answered and closed: its keep-alive was never standardised
+        request = Request(parser.get_method(), path, query, headers, http11, http11 and parser.should_keep_alive())
         admit(request)
+        self.awaits_continue = http11 and headers.get(b"expect", b"").lower() == b"100-continue"
         self._parts: list[bytes] = []
         self.received = 0
         self.request = request
 
+    def on_chunk_header(self) -> None:
+        self.awaits_continue = False
+
     def on_body(self, piece: bytes) -> None:
+        self.awaits_continue = False
         self.received += len(piece)
         if self.received > self.limits.body:
             raise BodyTooLarge(f"the body is larger than {self.limits.body} bytes")
@@ -156,6 +153,7 @@ class StrictParser:
             return  # not complete at all: see _ignore_upgrade
         if len(self.requests) == self.limits.pipeline:
             raise TooManyPipelined(f"more than {self.limits.pipeline} requests wait on this connection")
+        self.awaits_continue = False
         request.body = b"".join(self._parts)
         self.requests.append(request)
         self.request = None
@@ -177,7 +175,7 @@ class StrictParser:
         head = b"".join(b"%b: %b\r\n" % field for field in fields.items())
         self.request = None
         self._parser = httptools.HttpRequestParser(self)
-        self.feed(b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method, self._target, head) + rest)
+        self.feed(b"%b %b HTTP/1.%d\r\n%b\r\n" % (request.method, self._target, request.http11, head) + rest)
 
 
 def _explain(error: httptools.HttpParserError) -> str:

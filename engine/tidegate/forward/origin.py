@@ -45,6 +45,7 @@ class Origin:
         self._idle: list[Upstream] = []
         self._open = 0
         self._waiting: deque[Waiting] = deque()
+        self._closed = False
         self._addresses: tuple[str, ...] = ()
         self._resolve_at = 0.0
         self._dialling: set[asyncio.Task[None]] = set()
@@ -75,20 +76,21 @@ class Origin:
             if not waiting.relay.over:
                 upstream.carry(waiting.relay, waiting.head, waiting.body)
                 return
-        self._idle.append(upstream)
+        if self._closed:
+            upstream.abort()
+        else:
+            self._idle.append(upstream)
 
     def lost(self, upstream: Upstream) -> None:
         """A connection is gone; whoever waits gets a new one in its place."""
         self._open -= 1
         if upstream in self._idle:
             self._idle.remove(upstream)
-        while self._waiting and self._open < self.settings.connections:
-            waiting = self._waiting.popleft()
-            if not waiting.relay.over:
-                self.send(waiting.relay, waiting.head, waiting.body)
+        self._place_free()
 
     def close(self) -> None:
         """No more calls will come: kept connections close now, busy ones when their answer ends."""
+        self._closed = True
         for upstream in self._idle:
             upstream.abort()
         self._idle.clear()
@@ -99,7 +101,14 @@ class Origin:
             waiting = self._waiting.popleft()
             if not waiting.relay.over:
                 waiting.relay.fail(Overloaded("no connection to the upstream became free in time"))
-        return True
+        return bool(self._waiting) or not self._closed
+
+    def _place_free(self) -> None:
+        """Whoever waits gets a new connection."""
+        while self._waiting and self._open < self.settings.connections:
+            waiting = self._waiting.popleft()
+            if not waiting.relay.over:
+                self.send(waiting.relay, waiting.head, waiting.body)
 
     async def _dial(self, relay: Relay, head: bytes, body: bytes) -> None:
         try:
@@ -112,6 +121,8 @@ class Origin:
         else:
             if relay.over:
                 self.free(upstream)
+            elif not upstream.usable:  # closed already: not a byte was written, but dialling on could go on for ever
+                relay.fail(UpstreamUnreachable(f"`{self.host}` took a connection and closed it"))
             else:
                 upstream.carry(relay, head, body)
 
@@ -120,6 +131,7 @@ class Origin:
         self._resolve_at = 0.0
         if not relay.over:
             relay.fail(error)
+        self._place_free()
 
     async def _connect(self) -> Upstream:
         loop = asyncio.get_running_loop()

@@ -169,7 +169,9 @@ class Upstream:
         return read
 
     def _release(self) -> None:
-        head = self._head
+        head, relay = self._head, self.relay
+        if relay is not None:
+            relay.upstream = None  # what the client does from now on is no concern of this connection
         self.relay = self._head = self._body = None
         if head is not None and head.keep_alive:
             self._deadline = self._clock.now + self._keep_alive
