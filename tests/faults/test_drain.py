@@ -7,6 +7,7 @@ of its request was read), and so is one that uses a connection again, after a se
 
 import asyncio
 import http.client
+import io
 import json
 import os
 import signal
@@ -15,10 +16,9 @@ import time
 from pathlib import Path
 
 import pytest
-
 from tests.faults.load import Caller, Tally, calling
 from tests.faults.test_hang import wait_for
-from tests.gateway import Gateway, chat, post, read_all, read_answer, running
+from tests.gateway import Gateway, chat, post, read_all, read_answer
 
 DONE = b"data: [DONE]\n\n\r\n0\r\n\r\n"
 LAST_CHUNK = b"\r\n0\r\n\r\n"
@@ -40,7 +40,7 @@ def streaming(gateway: Gateway, request: bytes) -> tuple[socket.socket, bytes]:
 
 def events(body: bytes) -> list[tuple[str, dict[str, object]]]:
     """Name and document of every event of a chunked answer, head included."""
-    raw = http.client.HTTPResponse(_Whole(body))
+    raw = http.client.HTTPResponse(_Whole(body))  # type: ignore[arg-type]
     raw.begin()
     found = []
     for block in raw.read().decode().split("\n\n"):
@@ -50,18 +50,14 @@ def events(body: bytes) -> list[tuple[str, dict[str, object]]]:
     return found
 
 
-class _Whole(socket.socket):
+class _Whole:
     """An answer that was read already, as http.client wants to read it."""
 
     def __init__(self, answer: bytes) -> None:
-        super().__init__()
-        self.close()
-        self.answer = answer
+        self._answer = answer
 
-    def makefile(self, *_: object, **__: object):  # type: ignore[no-untyped-def, override]  # noqa: ANN204
-        import io
-
-        return io.BytesIO(self.answer)
+    def makefile(self, mode: str) -> io.BytesIO:
+        return io.BytesIO(self._answer)
 
 
 def test_streams_that_end_within_the_drain_are_whole(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from tests.faults.test_kill import kill_and_wait, replaced
 from tests.gateway import Gateway, chat, post, read_answer, running
 

@@ -7,7 +7,7 @@ must mean the same wherever both accept; tests/accept/test_plain_head.py holds t
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memchr, memcmp
+from libc.string cimport memcmp
 
 from tidegate.accept.fields import KNOWN, NOT_PLAIN
 

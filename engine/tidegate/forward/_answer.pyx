@@ -7,7 +7,7 @@ would be taken for the next answer. `Events` passes on whole events, so that an 
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memchr, memcmp, memcpy
+from libc.string cimport memcmp, memcpy
 
 from tidegate.forward.fields import KEPT, KEPT_PREFIXES
 
@@ -84,8 +84,9 @@ cpdef AnswerHead scan(bytes data):
     status = (p[0] - 48) * 100 + (p[1] - 48) * 10 + p[2] - 48
     if status == 204 or status == 304:
         return None
-    p = <const char*>memchr(p, 13, end - p)
-    if p == NULL or end - p < 2 or p[1] != 10:
+    while p < end and (<unsigned char>p[0] >= 32 or p[0] == 9) and p[0] != 127:
+        p += 1
+    if end - p < 2 or p[0] != 13 or p[1] != 10:
         return None
     p += 2
     while True:

@@ -128,7 +128,7 @@ class Ways:
         """The first integration that speaks the call's dialect and serves its model."""
         dialect = call.route.dialect
         for way in self._ways:
-            if dialect in way.dialects and (not way.models or call.fields is None or way.serves(call.model)):
+            if dialect in way.dialects and (not way.models or (call.fields is not None and way.serves(call.model))):
                 return way
         if call.fields is None:
             raise NotFound(f"no integration speaks the dialect of {dialect.name}")

@@ -9,13 +9,14 @@ from tidegate.model import Call, Caller
 from tidegate.settings import Identify
 
 BYOK = Caller("default", "byok")
+NO_KEY = frozenset((b"", b"bearer"))
 ANONYMOUS = Caller("default", "anonymous")
 
 
 def identify(call: Call, settings: Identify) -> Caller:
     """The caller; raises Unauthenticated where a key is needed and none came."""
     for field in call.route.dialect.key_fields:
-        if field in call.headers:
+        if call.headers.get(field, b"").lower() not in NO_KEY:
             return BYOK
     if not settings.anonymous:
         raise Unauthenticated("this gateway needs a key, and the call carries none")

@@ -27,7 +27,7 @@ from tidegate.serve.admin import Admin
 from tidegate.serve.board import Board
 from tidegate.serve.channel import Channel, Message, pair
 from tidegate.serve.listen import open_listeners, open_tcp
-from tidegate.serve.worker import work
+from tidegate.serve.worker import identity, work
 from tidegate.settings import Serve, Settings
 
 WATCH = 0.1  # seconds between looks at the heartbeats
@@ -73,6 +73,7 @@ class Supervisor:
         self._lock = lock(Path(self._settings.data))
         slots = serve.workers or len(os.sched_getaffinity(0))
         self._board = Board(slots)
+        identity(self._settings)  # a worker would fail over it again and again
         sockets = open_listeners(serve.listen, slots)
         self._slots = [Slot(number, each) for number, each in enumerate(sockets)]
         place = address(serve.admin)
@@ -96,6 +97,9 @@ class Supervisor:
                 self._start(slot)
         for key, _ in self._selector.select(WATCH):
             key.data()
+        if time.monotonic() - now > self._settings.serve.hang / 2:
+            for slot in self._slots:  # we stood still ourselves: silence proves nothing
+                self._board.beat(slot.number)
         for slot in self._slots:
             if slot.pid and self._board.silent_for(slot.number) > self._settings.serve.hang:
                 say(f"worker {slot.number} (pid {slot.pid}) hangs: killed")
@@ -126,13 +130,12 @@ class Supervisor:
         code = 70
         try:
             signal.set_wakeup_fd(-1)
+            os.close(self._wake)
             for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(each, signal.SIG_IGN)
-            self._selector.close()
+            self._let_go()
             ours.close()
             for other in self._slots:
-                if other.channel is not None:
-                    other.channel.close()
                 if other is not slot:
                     for listener in set(other.sockets) - set(slot.sockets):
                         listener.close()
@@ -145,6 +148,15 @@ class Supervisor:
             say(f"worker {slot.number} failed: {type(error).__name__}: {error}; this is a bug")
         finally:
             os._exit(code)
+
+    def _let_go(self) -> None:
+        """Closes what the supervisor waits for: the admin port and its clients, channels, pidfds, the signal pipe."""
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.fileobj, int):
+                os.close(key.fileobj)
+            elif isinstance(key.fileobj, socket.socket | Channel):
+                key.fileobj.close()
+        self._selector.close()
 
     def _hear(self, slot: Slot) -> None:
         assert slot.channel is not None
@@ -184,6 +196,7 @@ class Supervisor:
     def _listen_for_signals(self) -> None:
         read, write = os.pipe()
         os.set_blocking(write, False)
+        self._wake = write
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: None)

@@ -12,7 +12,7 @@ from typing import cast
 import uvloop
 
 from tidegate.clock import Clock
-from tidegate.errors import TidegateError
+from tidegate.errors import StartError, TidegateError
 from tidegate.forward.way import Ways
 from tidegate.pipeline import Pipeline
 from tidegate.serve.channel import Channel, Message
@@ -54,7 +54,7 @@ class Worker:
             await self._simulate()
         self._ways = self._make_ways(self._settings)
         self._pipeline = Pipeline(self._settings, self._ways, self._clock)
-        tls = _tls(self._settings)
+        tls = identity(self._settings)
         servers = [
             await loop.create_server(
                 self._protocol,
@@ -139,10 +139,22 @@ class Worker:
             await asyncio.sleep(0.02)
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    if settings.serve.tls is None:
+def identity(settings: Settings) -> ssl.SSLContext | None:
+    """The TLS identity of the listeners; raises StartError where its files do not make one."""
+    tls = settings.serve.tls
+    if tls is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(settings.serve.tls.certificate, settings.serve.tls.key)
+    for path in (tls.certificate, tls.key):
+        try:
+            with open(path, "rb"):
+                pass
+        except OSError as error:
+            raise StartError(f"cannot read `{path}`: {(error.strerror or '').lower()}") from None
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+    except ssl.SSLError as error:
+        reason = (error.reason or "unreadable").lower().replace("_", " ")
+        raise StartError(f"`{tls.certificate}` and `{tls.key}` make no TLS identity: {reason}") from None
     context.set_alpn_protocols(["http/1.1"])
     return context
