@@ -1,6 +1,7 @@
 """Processes that stand still or cannot start, and a supervisor that dies."""
 
 import asyncio
+import itertools
 import os
 import re
 import signal
@@ -95,18 +96,16 @@ def test_a_gateway_that_was_paused_as_a_whole_goes_on_as_it_was(tmp_path: Path) 
 def pair_of_files(tmp_path: Path) -> tuple[Path, Path]:
     """A certificate and its key."""
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    files = ["-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command += ["-subj", "/CN=localhost", "-days", "2", "-keyout", str(key), "-out", str(certificate)]
     try:
-        subprocess.run([*command, *files], check=True, capture_output=True)
+        subprocess.run(command, check=True, capture_output=True)
     except FileNotFoundError:
         pytest.skip("openssl is absent")
     return certificate, key
 
 
-def test_a_crash_loop_backs_off_and_ends_when_its_cause_does(
-    tmp_path: Path, pair_of_files: tuple[Path, Path]
-) -> None:
+def test_a_crash_loop_backs_off_and_ends_when_its_cause_does(tmp_path: Path, pair_of_files: tuple[Path, Path]) -> None:
     certificate, key = pair_of_files
     tls = f'tls = {{ certificate = "{certificate}", key = "{key}" }}\n#rest\n'
     with running(tmp_path / "gateway", tls, workers=1) as gateway:
@@ -115,7 +114,7 @@ def test_a_crash_loop_backs_off_and_ends_when_its_cause_does(
         os.kill(pid, signal.SIGKILL)
         wait_for("five starts failed", lambda: gateway.log.count("replaced in") >= 5)
         delays = [float(delay) for delay in re.findall(r"replaced in ([\d.]+) s", gateway.log)]
-        assert all(later >= 1.9 * sooner for sooner, later in zip(delays, delays[1:], strict=False)), delays
+        assert all(later >= 1.9 * sooner for sooner, later in itertools.pairwise(delays)), delays
         assert gateway.ask_admin("/healthz")[0] == 200
         assert gateway.ask_admin("/readyz") == (503, {"status": "starting", "workers": 0})
         reasons = [line for line in gateway.log.splitlines() if str(key) in line]

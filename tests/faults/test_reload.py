@@ -95,7 +95,7 @@ def test_a_stream_under_way_ends_as_it_began(tmp_path: Path) -> None:
 
 WRONG = [
     ("not TOML", "[serve\n", "tidegate.toml:6:7"),
-    ("an unknown key", "[accept]\nbodyy = 5\n", "`accept.body`"),
+    ("an unknown key", "[accept]\nbodyy = 5\n", "did you mean `body`"),
     ("a value out of range", "[accept]\nbody = 0\n", "accept.body"),
     ("a credential that is nowhere", '[integration.x]\nprovider = "openai"\ncredential = "env://NOWHERE"\n', "NOWHERE"),
     ("an unknown provider", '[integration.x]\nprovider = "opnai"\n', "openai"),
@@ -152,10 +152,10 @@ def test_keys_that_need_a_restart_are_named_and_the_others_still_apply(tmp_path:
 
 def test_settings_of_any_size_reach_the_workers(tmp_path: Path) -> None:
     """A company's table of aliases can be long."""
-    aliases = "[integration.built-in.aliases]\n" + "".join(f'"team-{n}/model-{n}" = "one"\n' for n in range(20_000))
+    aliases = "[integration.built-in.aliases]\n" + "".join(f'"team-{n}/model-{n}" = "one"\n' for n in range(60_000))
     with running(tmp_path, integration("one")) as gateway:
         reload(gateway, integration("one", more=aliases))
-        wait_for("the last alias is served", lambda: ask(gateway, "team-19999/model-19999")[0] == 200)
+        wait_for("the last alias is served", lambda: ask(gateway, "team-59999/model-59999")[0] == 200)
 
 
 async def reload_under_load(gateway: Gateway, times: int) -> Tally:

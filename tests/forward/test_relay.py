@@ -1,13 +1,13 @@
-"""Through a running gateway: what a provider sends arrives byte for byte, and what breaks HTTP does not arrive at all."""
+"""Through a running gateway: what a provider sends arrives byte for byte, and what breaks HTTP does not arrive."""
 
 import asyncio
+import contextlib
 import itertools
 import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.forward.scripted import Script, Scripted, scripted
@@ -35,9 +35,10 @@ class Place(NamedTuple):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with scripted() as provider:
-        with running(tmp_path_factory.mktemp("gateway"), SETTINGS.format(port=provider.port)) as gateway:
-            yield Place(gateway, provider)
+    with contextlib.ExitStack() as stack:
+        provider = stack.enter_context(scripted())
+        folder = tmp_path_factory.mktemp("gateway")
+        yield Place(stack.enter_context(running(folder, SETTINGS.format(port=provider.port))), provider)
 
 
 def ask(place: Place, script: Script, version: str = "1.1") -> tuple[int, dict[str, str], bytes]:
@@ -83,7 +84,7 @@ pieces = st.sampled_from(
 )
 streams = st.lists(st.one_of(pieces, pieces, st.binary(max_size=20)), max_size=25).map(b"".join)
 cuts = st.lists(st.integers(0, 400), max_size=6)
-few = settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
 @few
@@ -155,20 +156,33 @@ INTERIM = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
         ("an error of the provider's", Script((sized(b"{}").replace(b"200 OK", b"429 No"),)), True),
         ("an error without a reason", Script((sized(b"{}").replace(b"200 OK", b"529"),)), True),
         ("it says close", Script((sized(b"{}", fields=b"Connection: close\r\n"),)), False),
-        ("it closes", Script((sized(b"{}"),), True), False),
         ("the close ends the body", Script((PLAIN + b"\r\n{}",), True), False),
         ("the close ends a stream", Script((STREAM + b"\r\ndata: {}\n\n",), True), False),
         ("HTTP/1.0", Script((sized(b"{}").replace(b"1.1", b"1.0", 1),)), False),
         ("HTTP/1.0 without a length", Script((b"HTTP/1.0 200 OK\r\n\r\n{}",), True), False),
-        ("bytes behind the answer, later", Script((sized(b"{}"), b"HTTP/1.1 200 OK\r\n")), False),
     ],
 )
 def test_a_connection_is_used_again_only_after_a_sound_end(
     place: Place, note: str, script: Script, reused: bool
 ) -> None:
-    status = ask(place, script)[0]
-    assert status in (200, 429, 529)
     assert next_is_on_the_same_connection(place, script) == reused
+
+
+@pytest.mark.parametrize(
+    ("note", "script"),
+    [
+        ("it closes", Script((sized(b"{}"),), True)),
+        ("bytes behind the answer, in a later read", Script((sized(b"{}"), b"HTTP/1.1 200 OK\r\n"))),
+    ],
+)
+def test_a_connection_that_went_wrong_behind_an_answer_is_not_used(place: Place, note: str, script: Script) -> None:
+    """The next call may have been written to it before that was seen: then it fails, and nobody sends it again."""
+    for _ in range(20):
+        assert ask(place, script)[0] in (200, 502)
+        name = f"script-{next(COUNT) + 1}"
+        status, _, body = ask(place, GOOD)
+        assert (status, body) == (200, b"{}") or (status == 502 and b'"code":"upstream_' in body)
+        assert len(place.provider.asked.get(name, [])) <= 1, "a call was sent twice"
 
 
 def whole(*pieces: bytes) -> Script:
@@ -286,74 +300,83 @@ PARALLEL = 40
 
 
 def canary(name: str, size: int) -> bytes:
-    return (name.encode() + b".") * (1 + size // (len(name) + 1))
+    return (name.encode() + b".") * (size // (len(name) + 1))
 
 
-def answer_of(name: str, kind: int, size: int) -> Script:
-    """A sound or broken answer, all of whose bytes say whose they are."""
-    body, stray = canary(name, size), b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + canary(name, size)
-    event = b"data: " + body + b"\n\n"
+def sound_answers(body: bytes) -> list[Script]:
     return [
         Script((sized(body),)),
         Script(cut(sized(body), [10, 200, 3000])),
         Script((PLAIN + CHUNKED, chunks(cut(body, [1, 100, 9000])))),
-        Script((STREAM + CHUNKED, chunks((event, event)))),
-        Script(cut(STREAM + CHUNKED + chunks((event, event)), [50, 200, 900])),
+        Script((STREAM + CHUNKED, chunks((body,)))),
+        Script(cut(STREAM + CHUNKED + chunks((body[:50], body[50:])), [50, 200, 900])),
+        Script((PLAIN + b"\r\n" + body,), True),
+    ]
+
+
+def broken_answers(body: bytes) -> list[Script]:
+    """Behind most of them stands a sound answer that nobody has asked for."""
+    stray = sized(body)
+    return [
         Script((sized(body) + stray,)),
-        Script((sized(body), stray)),
         Script((sized(body, len(body) + 1),), True),
         Script((sized(body, len(body) - 1),)),
         Script((PLAIN + CHUNKED + chunks((body,)) + stray,)),
         Script((PLAIN + CHUNKED + b"1\r\n" + body,)),
-        Script((STREAM + CHUNKED, chunks((event,))[:-5] + b"x", stray)),
-        Script(
-            (
-                STREAM + CHUNKED,
-                chunks((event,)) + stray,
-            )
-        ),
-        Script((b"HTTP/1.1 103 x\r\n\r\n" * 9 + stray,)),
-        Script((PLAIN + b"\r\n" + body,), True),
+        Script((STREAM + CHUNKED, chunks((body,))[:-5] + b"x", stray)),
+        Script((STREAM + CHUNKED, chunks((body,)) + stray)),
+        Script((INTERIM * 9 + stray,)),
+        Script((b"garbage " + body,)),
         Script((), True),
-    ][kind]
-
-
-SOUND = {0, 1, 2, 3, 4, 6, 14}
+    ]
 
 
 def test_no_byte_of_one_answer_reaches_another(place: Place) -> None:
     dice = random.Random(0)
-    kinds = {f"canary{i:05}": dice.randrange(16) for i in range(CALLS)}
-    for name, kind in kinds.items():
-        place.provider.scripts[name] = answer_of(name, kind, dice.choice([20, 2000, 20_000]))
-    names = iter(kinds)
+    expected: dict[str, bytes | None] = {}
+    for i in range(CALLS):
+        name = f"canary{i:05}"
+        body = b"data: " + canary(name, dice.choice([20, 2000, 20_000])) + b"\n\n"
+        expected[name] = body if dice.random() < 0.5 else None
+        answers = sound_answers(body) if expected[name] is not None else broken_answers(body)
+        place.provider.scripts[name] = dice.choice(answers)
+    names = iter(expected)
+    problems: list[str] = []
+
+    def judge(name: str, status: int, body: bytes) -> None:
+        if body.count(b"canary") != body.count(name.encode()):
+            problems.append(f"{name} got another's bytes")
+        broken = status == 502 or b'"code":"upstream_' in body
+        if broken != (expected[name] is None) or (not broken and body != expected[name]):
+            problems.append(f"{name}: {status}, {len(body)} bytes, {body[-100:]!r}")
 
     async def client() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", place.gateway.port)
-        for name in names:
-            writer.write(post(chat(name)))
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            body = b""
-            if b"transfer-encoding: chunked" in head:
-                while size := int(await reader.readline(), 16):
-                    body += await reader.readexactly(size)
-                    await reader.readline()
-                await reader.readline()
-            else:
-                body = await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r")[0]))
-            assert body.count(b"canary") == body.count(name.encode()), f"{name} got another's bytes"
-            whole = head.startswith(b"http/1.1 200") and b'"error"' not in body
-            assert whole == (kinds[name] in SOUND), (name, kinds[name], head, body[-200:])
-            if whole:
-                assert body.count(name.encode()) >= place.provider.scripts[name].pieces[-1].count(name.encode()) // 2
+        try:
+            for name in names:
+                writer.write(post(chat(name)))
+                judge(name, *await an_answer(reader))
+        except (asyncio.IncompleteReadError, ValueError) as error:
+            problems.append(f"{name}: {error!r}")
         writer.close()
         await writer.wait_closed()
 
     async def clients() -> None:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(PARALLEL):
-                group.create_task(client())
+        await asyncio.gather(*(client() for _ in range(PARALLEL)))
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(clients())
-    assert all(len(place.provider.asked[name]) == 1 for name in kinds), "a call was sent twice"
+    asyncio.run(clients())
+    assert not problems, f"{len(problems)}:\n" + "\n".join(problems[:20])
+    assert all(len(place.provider.asked[name]) == 1 for name in expected), "a call was sent twice"
+
+
+async def an_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Its status and its body; the framing must be ours to the byte."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    status = int(head.split(b" ")[1])
+    if b"Transfer-Encoding: chunked\r\n" not in head:
+        return status, await reader.readexactly(int(head.partition(b"Content-Length: ")[2].partition(b"\r")[0]))
+    body = b""
+    while size := int((await reader.readuntil(b"\r\n"))[:-2], 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    assert await reader.readexactly(2) == b"\r\n"
+    return status, body

@@ -28,4 +28,5 @@ cdef class Events:
     cpdef bytes rest(self)
 
 cpdef AnswerHead scan(bytes data)
+cpdef bytes copied(bytearray buffer, Py_ssize_t size)
 cpdef bytes frame(bytes payload)

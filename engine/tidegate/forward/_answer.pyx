@@ -6,6 +6,7 @@ framing strictly: what is not a chunk as RFC 9112 7.1 writes it is `broken`, and
 would be taken for the next answer. `Events` passes on whole events, so that an error event can follow at any moment.
 """
 
+from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memcpy
 
@@ -287,6 +288,8 @@ cdef class Events:
         cdef const char* p = PyBytes_AS_STRING(payload)
         cdef Py_ssize_t n = PyBytes_GET_SIZE(payload), cut
         cdef bytes tail
+        if n == 0:
+            return payload
         if self.pieces is None:
             cut = boundary(p, n)
             if cut == n:
@@ -344,6 +347,11 @@ cdef Py_ssize_t boundary_after(bytes tail, bytes payload):
     cdef bytes joined = tail + payload
     cdef Py_ssize_t cut = boundary(PyBytes_AS_STRING(joined), PyBytes_GET_SIZE(joined)) - PyBytes_GET_SIZE(tail)
     return cut if cut > 0 else 0
+
+
+cpdef bytes copied(bytearray buffer, Py_ssize_t size):
+    """The first bytes of a buffer that will be written over."""
+    return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(buffer), size)
 
 
 cpdef bytes frame(bytes payload):

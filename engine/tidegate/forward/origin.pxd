@@ -8,6 +8,7 @@ cdef class Origin:
     cdef readonly str host
     cdef readonly object port, private, settings
     cdef readonly Clock clock
+    cdef readonly bytearray buffer
     cdef object _tls, _waiting, _addresses, _resolve_at, _dialling, _open, _closed
     cdef list _idle
 

@@ -20,6 +20,8 @@ from tidegate.forward.relay import Relay
 from tidegate.forward.upstream import Upstream
 from tidegate.settings import Forward
 
+READ = 32 * 1024  # the most bytes of one read
+
 
 class Waiting(NamedTuple):
     """A call for which no connection is free."""
@@ -41,6 +43,7 @@ class Origin:
         self.private = private
         self.settings = settings
         self.clock = clock
+        self.buffer = bytearray(READ)  # for the read of any of its connections; emptied before the next one
         self._tls = tls
         self._idle: list[Upstream] = []
         self._open = 0

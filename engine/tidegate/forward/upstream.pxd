@@ -1,5 +1,5 @@
 from tidegate.clock cimport Clock
-from tidegate.forward._answer cimport AnswerHead, Body, scan
+from tidegate.forward._answer cimport AnswerHead, Body, copied, scan
 from tidegate.forward.relay cimport Relay
 
 cdef class Upstream:
@@ -7,6 +7,7 @@ cdef class Upstream:
     cdef public Relay relay
     cdef readonly bint closed
     cdef object _transport, _reader
+    cdef bytearray _buffer
     cdef Py_ssize_t _head_limit
     cdef double _first_byte, _idle, _longest, _keep_alive
     cdef Clock _clock

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tidegate.clock import NEVER
 from tidegate.errors import UpstreamError, UpstreamMalformed, UpstreamTimeout, UpstreamTruncated
-from tidegate.forward._answer import AnswerHead, Body, scan
+from tidegate.forward._answer import AnswerHead, Body, copied, scan
 from tidegate.forward.answer import HeadReader
 
 if TYPE_CHECKING:
@@ -20,11 +20,16 @@ WHOLE = 16 * 1024  # head and body are joined up to this size; above it a copy c
 
 
 class Upstream:
-    """An asyncio protocol; its origin makes it and takes it back."""
+    """An asyncio protocol, a buffered one; its origin makes it and takes it back.
+
+    Reads go into one buffer of the origin's, so that one read, which may have to wait for a slow client, has a bound
+    (uvloop's own buffer is 256 kB).
+    """
 
     def __init__(self, origin: "Origin") -> None:
         self.origin = origin
         self._clock = origin.clock
+        self._buffer = origin.buffer
         settings = origin.settings
         self._head_limit = settings.response_head
         self._first_byte = settings.first_byte_timeout
@@ -45,7 +50,11 @@ class Upstream:
         self._transport = transport
         self._clock.watch(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, hint: int) -> bytearray:
+        return self._buffer
+
+    def buffer_updated(self, size: int) -> None:
+        data = copied(self._buffer, size)
         relay = self.relay
         if relay is None:
             self.abort()  # bytes nobody asked for

@@ -1,17 +1,16 @@
 """What the supervisor tells a worker, and hears from it: messages over a socket pair.
 
-SOCK_SEQPACKET keeps messages whole. The end of the channel is a message too: when the supervisor is gone, its workers
-drain.
+A message travels as a file in memory, its descriptor over the socket: settings may be larger than a socket's buffer.
+The end of the channel is a message too: when the supervisor is gone, its workers drain.
 """
 
+import os
 import socket
 from typing import Literal
 
 import msgspec
 
 from tidegate.settings import Settings
-
-LARGEST = 1024 * 1024
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -25,18 +24,22 @@ class Channel:
     """One end."""
 
     def __init__(self, end: socket.socket) -> None:
-        self.end = end
+        self._end = end
         end.setblocking(False)
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
 
     def fileno(self) -> int:
         """For selectors."""
-        return self.end.fileno()
+        return self._end.fileno()
 
     def send(self, message: Message) -> bool:
         """False when the other side is gone or does not read."""
         try:
-            self.end.send(msgspec.msgpack.encode(message))
+            file = os.memfd_create("message", os.MFD_CLOEXEC)
+            try:
+                os.pwrite(file, msgspec.msgpack.encode(message), 0)
+                socket.send_fds(self._end, [b"m"], [file])
+            finally:
+                os.close(file)
         except OSError:
             return False
         return True
@@ -44,14 +47,19 @@ class Channel:
     def receive(self) -> Message | None:
         """The next message; None at the end of the channel."""
         try:
-            data = self.end.recv(LARGEST)
+            _, files, _, _ = socket.recv_fds(self._end, 1, 1)
         except ConnectionError:
             return None
-        return msgspec.msgpack.decode(data, type=Message) if data else None
+        if not files:
+            return None
+        try:
+            return msgspec.msgpack.decode(os.pread(files[0], os.fstat(files[0]).st_size, 0), type=Message)
+        finally:
+            os.close(files[0])
 
     def close(self) -> None:
         """Says goodbye."""
-        self.end.close()
+        self._end.close()
 
 
 def pair() -> tuple[Channel, Channel]:

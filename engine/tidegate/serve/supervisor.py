@@ -219,8 +219,9 @@ class Supervisor:
             say(f"settings not reloaded: {error.message}")
             return
         kept = fixed(self._settings)
-        if fixed(settings) != kept:
-            say("changed `data` or `serve.listen`, `serve.admin`, `serve.tls`, `serve.workers` need a restart")
+        changed = [f"`{key}`" for key, value in fixed(settings).items() if value != kept[key]]
+        if changed:
+            say(f"needs a restart to be in force: {', '.join(changed)}")
             settings = msgspec.structs.replace(
                 settings, data=self._settings.data, serve=_keep(settings.serve, self._settings.serve)
             )
@@ -295,10 +296,11 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def fixed(settings: Settings) -> tuple[object, ...]:
+def fixed(settings: Settings) -> dict[str, object]:
     """What cannot change while the gateway runs."""
     serve = settings.serve
-    return settings.data, serve.listen, serve.admin, serve.tls, serve.workers
+    keys = ("listen", "admin", "tls", "workers")
+    return {"data": settings.data} | {f"serve.{key}": getattr(serve, key) for key in keys}
 
 
 def _keep(new: Serve, old: Serve) -> Serve:

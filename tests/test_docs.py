@@ -1,0 +1,48 @@
+"""What the documents claim is run: the README's client code and refusal, and the list of settings."""
+
+import contextlib
+import io
+import json
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.gateway import running
+from tidegate.cli.config import example
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_list_of_settings_is_the_one_of_the_code() -> None:
+    assert f"```toml\n{example().strip()}\n```" in (ROOT / "docs" / "configuration.md").read_text()
+
+
+def test_the_readme_s_client_code_and_refusal_are_true(tmp_path: Path) -> None:
+    pytest.importorskip("openai", reason="the openai client is absent")
+    [code] = re.findall(r"```python\n(.*?)```", README, re.S)
+    [(body, refusal)] = re.findall(r"-d '(.*?)'\n(\{.*?\})\n```", README, re.S)
+    with running(tmp_path) as gateway:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(code.replace("http://127.0.0.1:8080", gateway.url), {})
+        assert printed.getvalue().split()
+        request = urllib.request.Request(
+            gateway.url + "/v1/chat/completions", body.encode(), {"Content-Type": "application/json"}
+        )
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=10)
+        assert refused.value.code == 400
+        assert json.load(refused.value) == json.loads(refusal)
+        refused.value.close()
+
+
+def test_the_tree_in_the_readme_exists() -> None:
+    [tree] = re.findall(r"```\nengine/tidegate/\n(.*?)```", README, re.S)
+    for line in tree.splitlines():
+        name = line.split()[0]
+        inside = ROOT / "engine" / "tidegate" / name if line.startswith(" ") else ROOT / name
+        assert inside.exists(), name
