@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from tests.gateway import Gateway, post, running
 from tests.providers import integration, simulated
-
 from tidegate.serve.simulated import Ledger, Provider
 
 FORWARD = "[forward]\nfirst_byte_timeout = 1.5\nidle_timeout = 1.5\n"  # so that silence is soon over
@@ -73,7 +72,7 @@ def wire(port: int, path: str, body: bytes, patience: float = 10.0) -> Wire:
     head, _, framed = data.partition(b"\r\n\r\n")
     if b"chunked" not in head:
         return Wire(head, framed, True)
-    chunks = []
+    chunks: list[bytes] = []
     while not framed.startswith(b"0\r\n\r\n"):
         size, line, rest = framed.partition(b"\r\n")
         try:

@@ -10,6 +10,7 @@ from typing import Any
 
 import openai
 import pytest
+
 from tests.e2e.place import SCHEMA, Place, fits, placed, wire
 from tests.gateway import Gateway, running
 from tests.providers import RawProvider, integration, until

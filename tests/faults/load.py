@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from tests.gateway import Gateway
 
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 RUN = re.compile(rb"\r\nx-tidegate-run-id: *(\w+)\r\n", re.IGNORECASE)
@@ -220,6 +222,13 @@ class Caller:
         else:
             tally.wrong.append(f"{answer.status} {answer.body[-200:]!r}")
         return not answer.last
+
+
+@contextlib.contextmanager
+def connected(gateway: Gateway, count: int) -> Iterator[list[socket.socket]]:
+    """So many raw connections."""
+    with contextlib.ExitStack() as open_ones:
+        yield [open_ones.enter_context(gateway.connect(20)) for _ in range(count)]
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""A provider of raw bytes that knows how much of its answer it could write: what backpressure looks like from behind."""
+"""A provider of raw bytes that knows how much of its answer it could write: backpressure seen from behind."""
 
 import asyncio
 import contextlib

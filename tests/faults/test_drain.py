@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.faults.load import Caller, Tally, calling
 from tests.faults.test_hang import wait_for
 from tests.gateway import Gateway, chat, post, read_all, read_answer

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.faults.load import connected
 from tests.faults.test_kill import kill_and_wait, replaced
 from tests.gateway import Gateway, chat, post, read_answer, running
 
@@ -48,28 +50,40 @@ def test_a_hung_worker_is_replaced_and_its_successor_answers_whoever_waits(tmp_p
         assert f"(pid {hung}) hangs: killed" in gateway.log
 
 
-def test_a_hung_worker_does_not_hold_up_the_others(tmp_path: Path) -> None:
-    with running(tmp_path, HANG, workers=2) as gateway:
+def test_a_hung_worker_does_not_disturb_the_others(tmp_path: Path) -> None:
+    with running(tmp_path, HANG, workers=2) as gateway, connected(gateway, 12) as kept:
+        for connection in kept:
+            connection.sendall(PLAIN)
+        served_by = {connection: read_answer(connection)[1]["x-tidegate-run-id"][-8:] for connection in kept}
+        assert len(set(served_by.values())) == 2
         hung, other = gateway.worker_pids()
-        with gateway.connect() as kept:
-            kept.sendall(post(chat("simulated-pace-50+words-60", stream=True)))
-            first = kept.recv(65536)
-            os.kill(hung, signal.SIGSTOP)
-            asyncio.run(replaced(gateway, hung))
-            assert other in gateway.worker_pids()
-            assert first or hung not in gateway.worker_pids()
+        os.kill(hung, signal.SIGSTOP)
+        asyncio.run(replaced(gateway, hung))
+        assert other in gateway.worker_pids()
+        survivors = [connection for connection in kept if not ended(connection)]
+        assert len({served_by[connection] for connection in survivors}) == 1
+        for connection in survivors:
+            connection.sendall(PLAIN)
+            assert read_answer(connection)[0] == 200
+
+
+def ended(connection: socket.socket) -> bool:
+    """The other side has closed it."""
+    try:
+        return not connection.recv(1, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
 
 
 def test_a_worker_that_works_hard_is_not_taken_for_hung(tmp_path: Path) -> None:
     """Its heart beats between callbacks, however many calls it has."""
-    with running(tmp_path, HANG, workers=1) as gateway:
+    with running(tmp_path, HANG, workers=1) as gateway, connected(gateway, 8) as connections:
         (pid,) = gateway.worker_pids()
-        connections = [gateway.connect(30) for _ in range(8)]
         for connection in connections:
             connection.sendall(post(chat("simulated-fast+words-60000", stream=True)))
         statuses = [read_answer(connection)[0] for connection in connections]
-        for connection in connections:
-            connection.close()
         assert statuses == [200] * 8
         assert gateway.worker_pids() == [pid]
 

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.faults.load import Caller, Line, Tally, calling
 from tests.gateway import Gateway, chat, post, running
 

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+
 from tests.faults.load import Caller, Tally, calling
 from tests.faults.test_hang import wait_for
 from tests.faults.test_kill import kill_and_wait

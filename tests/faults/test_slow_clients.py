@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from tests.faults.load import Line
 from tests.faults.source import Source
 from tests.gateway import Gateway, chat, post

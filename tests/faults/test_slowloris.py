@@ -5,15 +5,18 @@ each test sets the deadline it means to one or two seconds and all others far be
 """
 
 import asyncio
+import contextlib
+import itertools
 import json
 import resource
 import socket
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.faults.load import Line
+
+from tests.faults.load import Line, connected
 from tests.faults.source import Source
 from tests.faults.test_hang import ask, wait_for
 from tests.faults.test_slow_clients import KIB, gateway_before, latencies, resident
@@ -31,63 +34,63 @@ def accept(**changed: float) -> str:
     return "[accept]\n" + "".join(f"{key} = {value}\n" for key, value in table.items())
 
 
-def dripped(gateway: Gateway, whole: bytes, rest: bytes, patience: float = 20.0) -> bytes:
+def dripped(gateway: Gateway, whole: bytes, rest: bytes) -> bytes:
     """Sends `whole` at once and `rest` again and again, a byte every 50 ms; what comes back until the end."""
-    connection = gateway.connect(patience)
-    closed = threading.Event()
-
-    def drip() -> None:
-        while rest and not closed.is_set():
-            for byte in rest:
-                try:
-                    connection.send(bytes([byte]))
-                except OSError:
-                    return
-                if closed.wait(0.05):
-                    return
-
-    with connection:
+    answer = b""
+    drops = itertools.cycle(rest)
+    deadline = time.monotonic() + 15
+    with gateway.connect() as connection, contextlib.suppress(ConnectionError):
         connection.sendall(whole)
-        dripping = threading.Thread(target=drip)
-        dripping.start()
-        try:
-            return read_all(connection)
-        finally:
-            closed.set()
-            dripping.join()
+        connection.settimeout(0.05)
+        while time.monotonic() < deadline:
+            try:
+                piece = connection.recv(65536)
+            except TimeoutError:
+                if rest:
+                    connection.send(bytes([next(drops)]))
+                continue
+            if not piece:
+                return answer
+            answer += piece
+    return answer
 
 
-DRIPPED = [
-    ("a request line", {"header_timeout": 1}, b"", b"POST /v1/chat/" + b"x" * 4000),
-    ("header fields", {"header_timeout": 1}, b"POST / HTTP/1.1\r\nHost: x\r\n", b"X-A: 1\r\n"),
-    ("nothing behind half a head", {"header_timeout": 1}, HEAD[:-10], b""),
-    ("empty lines before a request", {"header_timeout": 1}, b"", b"\r\n"),
-    ("a second head on a kept connection", {"header_timeout": 1}, post(BODY), b"POST /v1/chat/" + b"x" * 4000),
-    ("half a head behind a whole request", {"header_timeout": 1}, post(BODY) + HEAD[:-10], b"x"),
-    ("a body with a length", {"body_timeout": 1}, post(b"{" + b" " * 5000)[:-5000], b" "),
-    ("nothing behind a head", {"body_timeout": 1}, HEAD, b""),
-    ("nothing behind a head that promises much", {"body_timeout": 1, "body_rate": 1024}, post(b" " * 10**6)[:500], b""),
-    ("a chunked body", {"body_timeout": 1}, CHUNKED + b"ffff\r\n", b" "),
-    ("chunk after chunk", {"body_timeout": 1}, CHUNKED, b"1\r\n \r\n"),
-    ("an endless chunk size", {"body_timeout": 1}, CHUNKED, b"0"),
-    ("a trailer", {"body_timeout": 1}, CHUNKED + b"2\r\n{}\r\n0\r\n", b"X-A: 1\r\n"),
-    ("a body that was asked for", {"body_timeout": 1}, HEAD.replace(b"\r\n", b"\r\nExpect: 100-continue\r\n", 1), b""),
-    ("a body behind a head that came in two", {"body_timeout": 1}, b"", HEAD[:-2]),
+HEADS = [
+    ("a request line", b"", b"POST /v1/chat/" + b"x" * 4000),
+    ("header fields", b"POST / HTTP/1.1\r\nHost: x\r\n", b"X-A: 1\r\n"),
+    ("nothing behind half a head", HEAD[:-10], b""),
+    ("empty lines before a request", b"", b"\r\n"),
+    ("a second head on a kept connection", post(BODY), b"POST /v1/chat/" + b"x" * 4000),
+    ("half a head behind a whole request", post(BODY) + HEAD[:-10], b"x"),
+]
+BODIES = [
+    ("a body with a length", post(b"{" + b" " * 5000)[:-5000], b" "),
+    ("a body behind a head that came in two", HEAD[:-2], b"\r\n" + b" " * 70),
+    ("nothing behind a head", HEAD, b""),
+    ("nothing behind a head that promises much", post(b" " * 1_000_000)[:500], b""),
+    ("a chunked body", CHUNKED + b"ffff\r\n", b" "),
+    ("chunk after chunk", CHUNKED, b"1\r\n \r\n"),
+    ("an endless chunk size", CHUNKED, b"0"),
+    ("trailers", CHUNKED + b"2\r\n{}\r\n0\r\n", b"X-A: 1\r\n"),
+    ("a body that was asked for", HEAD.replace(b"\r\n", b"\r\nExpect: 100-continue\r\n", 1), b""),
 ]
 
 
-@pytest.mark.parametrize(("note", "deadline", "whole", "rest"), DRIPPED, ids=[row[0] for row in DRIPPED])
+@pytest.mark.parametrize(
+    ("deadline", "cases"),
+    [({"header_timeout": 1}, HEADS), ({"body_timeout": 1, "body_rate": 1024}, BODIES)],
+    ids=["head", "body"],
+)
 def test_a_dripped_request_is_a_408(
-    tmp_path: Path, note: str, deadline: dict[str, float], whole: bytes, rest: bytes
+    tmp_path: Path, deadline: dict[str, float], cases: list[tuple[str, bytes, bytes]]
 ) -> None:
-    if note == "a body behind a head that came in two":
-        pass
-    with running(tmp_path, accept(**deadline)) as gateway:
-        answers = dripped(gateway, whole, rest)
-        last = answers[answers.rindex(b"HTTP/1.1") :]
-        assert last.startswith(b"HTTP/1.1 408 ")
-        assert b"\r\nConnection: close\r\n" in last
-        assert json.loads(last.partition(b"\r\n\r\n")[2])["error"]["code"] == "request_timeout"
+    with running(tmp_path, accept(**deadline)) as gateway, ThreadPoolExecutor(len(cases)) as all_at_once:
+        answers = list(all_at_once.map(lambda case: dripped(gateway, *case[1:]), cases))
+    for (note, *_), answer in zip(cases, answers, strict=True):
+        last = answer[answer.rfind(b"HTTP/1.1") :]
+        assert last.startswith(b"HTTP/1.1 408 "), f"{note}: {last!r}"
+        assert b"\r\nConnection: close\r\n" in last, note
+        assert json.loads(last.partition(b"\r\n\r\n")[2])["error"]["code"] == "request_timeout", note
 
 
 def test_a_slow_upload_that_is_fast_enough_is_served(tmp_path: Path) -> None:
@@ -127,8 +130,8 @@ def test_a_call_that_waits_for_its_provider_is_not_idle(tmp_path: Path) -> None:
 def test_bodies_that_are_only_promised_take_no_room_from_others(tmp_path: Path) -> None:
     """`accept.buffered` counts bytes in memory, so that a few heads cannot use it up."""
     size = 1_000_000
-    with running(tmp_path, accept() + f"body = {size}\nbuffered = {4 * size}\n") as gateway:
-        promises = [gateway.connect() for _ in range(20)]
+    settings = accept() + f"body = {size}\nbuffered = {4 * size}\n"
+    with running(tmp_path, settings) as gateway, connected(gateway, 20) as promises:
         for connection in promises:
             connection.sendall(post(b" " * size)[:200])
         ask(gateway)
@@ -138,20 +141,16 @@ def test_bodies_that_are_only_promised_take_no_room_from_others(tmp_path: Path) 
             time.sleep(0.2)
             connection.sendall(request[1000:])
             assert read_answer(connection)[0] == 200
-        for connection in promises:
-            connection.close()
 
 
 def test_others_are_served_while_many_drip(tmp_path: Path) -> None:
-    with running(tmp_path, accept(header_timeout=2, body_timeout=2)) as gateway:
-        slow = [gateway.connect() for _ in range(300)]
+    settings = accept(header_timeout=2, body_timeout=2)
+    with running(tmp_path, settings) as gateway, connected(gateway, 300) as slow:
         for number, connection in enumerate(slow):
             connection.sendall((HEAD[:-5], HEAD, CHUNKED + b"9\r\n")[number % 3])
         statuses = {ask(gateway) for _ in range(50)}
         assert statuses == {200}
         answers = [read_all(connection)[:12] for connection in slow]
-        for connection in slow:
-            connection.close()
         assert set(answers) == {b"HTTP/1.1 408"}
 
 

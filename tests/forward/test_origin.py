@@ -19,6 +19,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
 from tests.gateway import Gateway, Told, chat, free_port, post, read_all, read_answer, running
 from tests.providers import Answer, RawProvider, Received, always, integration, reply, until
 

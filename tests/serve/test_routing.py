@@ -5,9 +5,10 @@ import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+
 from tests.gateway import Gateway, Told, chat, free_port, post, running
 from tests.providers import RawProvider, always, integration, reply, until
 
@@ -510,7 +511,7 @@ class TestKeys:
         ]
         with RawProvider() as provider:
             there, nowhere = f"127.0.0.1:{provider.port}", f"127.0.0.1:{free_port()}"
-            cases = [
+            cases: list[tuple[str, dict[str, Any], bytes]] = [
                 ("refuses", {"base_url": f"http://{nowhere}"}, b""),
                 ("speaks no TLS", {"base_url": f"https://{there}"}, b""),
                 ("may not be dialled", {"private": False}, b""),

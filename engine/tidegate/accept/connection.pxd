@@ -13,7 +13,7 @@ cdef class Connection:
     cdef object _transport, _send, _parser
     cdef Request _current, _pending
     cdef list _parts
-    cdef Py_ssize_t _need, _held, _discarded
+    cdef Py_ssize_t _need, _held, _discarded, _waiting
     cdef double _began, _deadline
     cdef bint _busy, _paused, _ending, _gone
 

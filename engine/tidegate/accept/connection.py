@@ -79,6 +79,7 @@ class Connection:
         self._held = 0  # what the gate's count of waiting bytes has of this connection
         self._began = 0.0  # when the message being parsed began
         self._paused = False
+        self._waiting = 0  # bytes that the client had not taken when it was last looked at
         self._ending = False  # the last answer is written; input is only thrown away
         self._discarded = 0
         self._gone = False
@@ -100,7 +101,7 @@ class Connection:
         while data and not self._ending:
             if self._pending is not None:
                 data = self._gather(self._pending, data)
-            elif self._busy or self._paused or (self._parser is not None and self._parser.inside):
+            elif self._busy or self._paused or (self._parser is not None and self._parser.begun):
                 self._feed(data)
                 return
             else:
@@ -118,13 +119,14 @@ class Connection:
 
     def pause_writing(self) -> None:
         self._paused = True
+        self._waiting = self._transport.get_write_buffer_size()
         self._deadline = self._clock.now + self.gate.limits.stall_timeout
         if self.answering is not None:
             self.answering.pause()
 
     def resume_writing(self) -> None:
         self._paused = False
-        self._deadline = NEVER
+        self._deadline = self._clock.now + LINGER if self._ending else NEVER
         if self.answering is not None:
             self.answering.resume()
         elif not self._busy and not self._ending:
@@ -198,6 +200,11 @@ class Connection:
 
     def check(self, now: float) -> bool:
         """The clock's question."""
+        if self._paused and not self._gone:
+            waiting = self._transport.get_write_buffer_size()
+            if waiting < self._waiting:  # it takes its answer, however slowly
+                self._deadline = now + self.gate.limits.stall_timeout
+            self._waiting = waiting
         if not self._gone and now >= self._deadline:
             if self._busy or self._paused:
                 self._transport.abort()  # it takes nothing of its answer
@@ -212,7 +219,7 @@ class Connection:
     @property
     def _reading(self) -> bool:
         """A request has begun to arrive."""
-        return self._pending is not None or (self._parser is not None and self._parser.inside)
+        return self._pending is not None or (self._parser is not None and self._parser.begun)
 
     def _take(self, request: Request, data: bytes) -> bytes:
         """Begins the plain request at the start of `data`, or waits for its body; what stands behind it."""
@@ -230,7 +237,7 @@ class Connection:
         self._need = end - len(data)
         self._began = self._clock.now
         self._deadline = self._began + limits.body_timeout
-        self._hold(request.length)
+        self._hold(len(data) - request.size)
         return b""
 
     def _gather(self, request: Request, data: bytes) -> bytes:
@@ -241,6 +248,7 @@ class Connection:
             self._parts.append(data)
             self._need = need - len(data)
             self._deadline = self._began + limits.body_timeout + (request.length - self._need) / limits.body_rate
+            self._hold(request.length - self._need)
             return b""
         self._parts.append(data[:need])
         request.body = b"".join(self._parts)
@@ -255,7 +263,7 @@ class Connection:
         parser = self._parser
         if parser is None:
             parser = self._parser = StrictParser(limits)
-        if not parser.inside:
+        if not parser.begun:
             self._began = now
         parser.feed(data)
         self._hold(parser.held)
@@ -279,7 +287,7 @@ class Connection:
             self._hold(parser.held)
         elif parser.error is not None:
             self._refuse_and_close(parser.error, parser.request)
-        elif parser.inside:
+        elif parser.begun:
             pending = parser.request
             if pending is None:
                 self._deadline = self._began + limits.header_timeout
@@ -326,7 +334,8 @@ class Connection:
         if not transport.can_write_eof():
             transport.close()
             return
-        self._deadline = self._clock.now + LINGER
+        if not self._paused:  # else its time begins when the answer is out
+            self._deadline = self._clock.now + LINGER
         transport.write_eof()
         transport.resume_reading()
 

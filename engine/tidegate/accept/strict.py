@@ -46,16 +46,21 @@ class StrictParser:
         self.requests: deque[Request] = deque()
         self.request: Request | None = None  # its head is read, its body is not whole
         self.error: CallerError | None = None
-        self.inside = False  # between the first byte of a message and its last
         self.received = 0  # bytes of the unfinished body
         self.awaits_continue = False  # the client holds its body back until it is asked for it, once
         self._parser = httptools.HttpRequestParser(self)
-        self._unfinished = 0  # bytes fed since the head began
+        self._inside = False  # llhttp has seen the first byte of a message and not its last
+        self._unfinished = 0  # bytes fed since the last message ended, empty lines before the next one among them
 
     @property
     def held(self) -> int:
         """Bytes of bodies that wait here."""
         return self.received + sum(len(request.body) for request in self.requests)
+
+    @property
+    def begun(self) -> bool:
+        """Part of a message has arrived, if only an empty line before it."""
+        return self._inside or self._unfinished > 0
 
     def feed(self, data: bytes) -> None:
         """Reads on. After an error nothing more is read: where the next message would start is in doubt."""
@@ -70,13 +75,13 @@ class StrictParser:
         except httptools.HttpParserError as error:
             reason = error.__context__
             self.error = reason if isinstance(reason, CallerError) else BadMessage(_explain(error))
-        if self.inside and self.request is None and self._unfinished > self.limits.headers + self.limits.line:
+        if self.request is None and self._unfinished > self.limits.headers + self.limits.line:
             self.error = self.error or self._too_large()
 
     # httptools' callbacks, in the order of a message
 
     def on_message_begin(self) -> None:
-        self.inside = True
+        self._inside = True
         self._in_head = True
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
@@ -157,7 +162,7 @@ class StrictParser:
         request.body = b"".join(self._parts)
         self.requests.append(request)
         self.request = None
-        self.inside = False
+        self._inside = False
         self.received = 0
         self._unfinished = 0
 

@@ -17,9 +17,15 @@ cdef enum:
     SIZE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILER, TRAILER_LF  # where a chunked body stands
     EXTENSION_LIMIT = 4096
     TRAILER_LIMIT = 16384
+    KEPT_MOST = 32
+    KEPT_LONGEST = 32
 
-cdef frozenset NAMES = frozenset(KEPT)
-cdef tuple PREFIXES = tuple(KEPT_PREFIXES)
+cdef struct Name:
+    Py_ssize_t length
+    bint prefix
+    char text[KEPT_LONGEST]
+
+cdef Name NAMES[KEPT_MOST]
 
 
 cdef class AnswerHead:
@@ -48,16 +54,29 @@ cdef inline bint is_name(const char* p, Py_ssize_t n, const char* name, Py_ssize
     return True
 
 
-cdef dict SEEN = {}    # spellings of field names met before -> whether the client may see them; bounded
+cdef int fill_names() except -1:
+    cdef Py_ssize_t i
+    for names, table, prefix in ((sorted(KEPT), 0, False), (KEPT_PREFIXES, len(KEPT), True)):
+        for number, name in enumerate(names):
+            if table + number >= KEPT_MOST or len(name) > KEPT_LONGEST:
+                raise AssertionError(name)
+            NAMES[table + number].length = len(name)
+            NAMES[table + number].prefix = prefix
+            for i in range(len(name)):
+                NAMES[table + number].text[i] = name[i]
+    return 0
 
-cdef bint kept_name(bytes name):
-    cdef object known = SEEN.get(name)
-    if known is None:
-        lower = name.lower()
-        known = lower in NAMES or lower.startswith(PREFIXES)
-        if len(SEEN) < 1024:
-            SEEN[name] = known
-    return known
+fill_names()
+
+cdef bint kept_name(const char* p, Py_ssize_t n) noexcept nogil:
+    """Whether the client may see this field."""
+    cdef int i = 0
+    while i < KEPT_MOST and NAMES[i].length:
+        if NAMES[i].length == n or (NAMES[i].prefix and n > NAMES[i].length):
+            if is_name(p, NAMES[i].length, NAMES[i].text, NAMES[i].length):
+                return True
+        i += 1
+    return False
 
 
 cpdef AnswerHead scan(bytes data):
@@ -70,7 +89,7 @@ cpdef AnswerHead scan(bytes data):
     cdef const char* value
     cdef const char* stop
     cdef Py_ssize_t length = -1, n
-    cdef bint chunked = False, keep_alive = True, events = False, coded = False
+    cdef bint chunked = False, keep_alive = True, events = False, coded = False, typed = False
     cdef int status
     cdef AnswerHead head
     cdef bytes kept
@@ -136,9 +155,12 @@ cpdef AnswerHead scan(bytes data):
         elif is_name(name, n, b"content-encoding", 16):
             if not is_name(value, stop - value, b"identity", 8):
                 coded = True
-        elif kept_name(PyBytes_FromStringAndSize(name, n)):
-            if n == 12 and stop - value >= 17 and is_name(name, n, b"content-type", 12):
-                events = is_name(value, 17, b"text/event-stream", 17)
+        elif kept_name(name, n):
+            if is_name(name, n, b"content-type", 12):
+                if typed:
+                    return None
+                typed = True
+                events = stop - value >= 17 and is_name(value, 17, b"text/event-stream", 17)
             memcpy(out, name, p - name)
             out += p - name
     if (length < 0) != chunked:
