@@ -49,7 +49,7 @@ class StrictParser:
         self.received = 0  # bytes of the unfinished body
         self.awaits_continue = False  # the client holds its body back until it is asked for it, once
         self._parser = httptools.HttpRequestParser(self)
-        self._inside = False  # llhttp has seen the first byte of a message and not its last
+        self.inside = False  # llhttp has seen the first byte of a message and not its last
         self._unfinished = 0  # bytes fed since the last message ended, empty lines before the next one among them
 
     @property
@@ -60,7 +60,7 @@ class StrictParser:
     @property
     def begun(self) -> bool:
         """Part of a message has arrived, if only an empty line before it."""
-        return self._inside or self._unfinished > 0
+        return self.inside or self._unfinished > 0
 
     def feed(self, data: bytes) -> None:
         """Reads on. After an error nothing more is read: where the next message would start is in doubt."""
@@ -81,7 +81,7 @@ class StrictParser:
     # httptools' callbacks, in the order of a message
 
     def on_message_begin(self) -> None:
-        self._inside = True
+        self.inside = True
         self._in_head = True
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
@@ -162,7 +162,7 @@ class StrictParser:
         request.body = b"".join(self._parts)
         self.requests.append(request)
         self.request = None
-        self._inside = False
+        self.inside = False
         self.received = 0
         self._unfinished = 0
 
