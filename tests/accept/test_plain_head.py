@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.accept.cases import CASES, Case
 
+from tests.accept.cases import CASES, Case
 from tidegate.accept._head import Request, scan
 from tidegate.accept.fields import KNOWN
 from tidegate.accept.routes import BY_PATH, admit

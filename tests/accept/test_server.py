@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 import uvloop
+
 from tests.accept.cases import (
     BODY,
     CASES,
@@ -259,7 +260,7 @@ def test_a_body_is_asked_for_only_when_it_will_be_read(
     port: int, note: str, first: bytes, body: list[bytes], statuses: list[int]
 ) -> None:
     async def ask() -> tuple[list[int], bool]:
-        seen = []
+        seen: list[int] = []
         async with connected(port) as wire:
             await wire.send(first)
             while (not seen or seen[-1] != 100) and len(seen) < len(statuses):

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import pytest
-from tests.accept.cases import BODY, CASES, CHUNKED, CHUNKS, Case, get, head, post
 
+from tests.accept.cases import BODY, CASES, CHUNKED, CHUNKS, Case, get, head, post
 from tidegate.accept.strict import StrictParser
 from tidegate.errors import CallerError, HeadersTooLarge, LineTooLong, TooManyPipelined
 from tidegate.settings import Accept

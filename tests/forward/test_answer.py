@@ -186,7 +186,7 @@ def test_plain_heads_mean_the_same(data: bytes) -> None:
 @given(heads(), st.lists(st.integers(0, 200), max_size=4))
 def test_other_heads_mean_the_same_however_they_are_cut(data: bytes, cuts: list[int]) -> None:
     at = sorted(min(cut, len(data)) for cut in cuts)
-    outcomes = []
+    outcomes: list[Meaning | str | None] = []
     for pieces in ([data], [data[a:b] for a, b in zip([0, *at], [*at, len(data)], strict=True)]):
         reader, read = HeadReader(65_536), None
         try:
@@ -297,7 +297,7 @@ def test_chunks_are_undone_however_they_are_cut(data: bytes, cuts: list[int]) ->
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
     """A body with a few bytes put in, taken away or changed."""
-    data = draw(bodies) + draw(st.sampled_from([b"", b"0\r\n\r\n"]))
+    data: bytes = draw(bodies) + draw(st.sampled_from([b"", b"0\r\n\r\n"]))
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(data)))
         put = draw(

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+
 from tests.forward.scripted import Script, Scripted, scripted
 from tests.gateway import Gateway, chat, post, read_all, read_answer, running
 
@@ -84,7 +85,13 @@ pieces = st.sampled_from(
 )
 streams = st.lists(st.one_of(pieces, pieces, st.binary(max_size=20)), max_size=25).map(b"".join)
 cuts = st.lists(st.integers(0, 400), max_size=6)
-few = settings(max_examples=500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+few = settings(
+    max_examples=500,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.generate,),  # an answer that does not come costs seconds: the first one is shown as it is
+)
 
 
 @few

@@ -11,6 +11,8 @@ from libc.string cimport memcmp
 
 from tidegate.accept.fields import KNOWN, NOT_PLAIN
 
+from tidegate.wire._text cimport end_of_value, same_name
+
 cdef enum:
     NAMES = 64          # slots of the name table, by a hash of length and two letters
     LONGEST = 24
@@ -55,16 +57,13 @@ LENGTH_NUMBER = SPELT.index(b"content-length")
 CONNECTION_NUMBER = SPELT.index(b"connection")
 
 cdef inline const Name* known(const char* p, Py_ssize_t n) noexcept nogil:
-    cdef int at, i
+    cdef int at
     if n > LONGEST:
         return NULL
     at = slot_of(p, n)
     while TABLE[at].length:
         if TABLE[at].length == n:
-            i = 0
-            while i < n and (p[i] | 32 if 65 <= p[i] <= 90 else p[i]) == TABLE[at].text[i]:
-                i += 1
-            if i == n:
+            if same_name(p, TABLE[at].text, n):
                 return &TABLE[at]
         at = (at + 1) & (NAMES - 1)
     return NULL
@@ -157,12 +156,10 @@ cpdef Request scan(bytes data, Py_ssize_t line_limit, Py_ssize_t head_limit, int
         field = known(name, p - name)
         p += 1
         value = p
-        while p < end and (<unsigned char>p[0] >= 32 or p[0] == 9) and p[0] != 127:
-            p += 1
-        if end - p < 2 or p[0] != 13 or p[1] != 10:
+        stop = end_of_value(p, end)
+        if stop == NULL:
             return None
-        stop = p
-        p += 2
+        p = stop + 2
         if field == NULL:
             continue
         if not field.plain or seen >> field.seen & 1:
@@ -187,7 +184,7 @@ cpdef Request scan(bytes data, Py_ssize_t line_limit, Py_ssize_t head_limit, int
                 return None
             continue
         if field.seen == CONNECTION_NUMBER:
-            if stop - value != 10 or not is_keep_alive(value):
+            if stop - value != 10 or not same_name(value, b"keep-alive", 10):
                 return None
             continue
         headers[<object>SPELT[field.seen]] = PyBytes_FromStringAndSize(value, stop - value)
@@ -216,11 +213,3 @@ cdef inline const char* stop_of(const char* query, const char* end) noexcept nog
     while query < end and TARGET[<unsigned char>query[0]]:
         query += 1
     return query
-
-cdef inline bint is_keep_alive(const char* p) noexcept nogil:
-    cdef const char* want = b"keep-alive"
-    cdef int i
-    for i in range(10):
-        if (p[i] | 32 if 65 <= p[i] <= 90 else p[i]) != want[i]:
-            return False
-    return True

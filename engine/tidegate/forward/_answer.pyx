@@ -12,6 +12,8 @@ from libc.string cimport memcmp, memcpy
 
 from tidegate.forward.fields import KEPT, KEPT_PREFIXES
 
+from tidegate.wire._text cimport end_of_value, same_name
+
 cdef enum:
     LENGTH, CHUNKED, UNTIL_CLOSE                                     # how a body ends
     SIZE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILER, TRAILER_LF  # where a chunked body stands
@@ -45,13 +47,7 @@ cdef class AnswerHead:
 
 
 cdef inline bint is_name(const char* p, Py_ssize_t n, const char* name, Py_ssize_t length) noexcept nogil:
-    cdef Py_ssize_t i
-    if n != length:
-        return False
-    for i in range(n):
-        if (p[i] | 32 if 65 <= p[i] <= 90 else p[i]) != name[i]:
-            return False
-    return True
+    return n == length and same_name(p, name, length)
 
 
 cdef int fill_names() except -1:
@@ -73,7 +69,7 @@ cdef bint kept_name(const char* p, Py_ssize_t n) noexcept nogil:
     cdef int i = 0
     while i < KEPT_MOST and NAMES[i].length:
         if NAMES[i].length == n or (NAMES[i].prefix and n > NAMES[i].length):
-            if is_name(p, NAMES[i].length, NAMES[i].text, NAMES[i].length):
+            if same_name(p, NAMES[i].text, NAMES[i].length):
                 return True
         i += 1
     return False
@@ -104,9 +100,8 @@ cpdef AnswerHead scan(bytes data):
     status = (p[0] - 48) * 100 + (p[1] - 48) * 10 + p[2] - 48
     if status == 204 or status == 304:
         return None
-    while p < end and (<unsigned char>p[0] >= 32 or p[0] == 9) and p[0] != 127:
-        p += 1
-    if end - p < 2 or p[0] != 13 or p[1] != 10:
+    p = end_of_value(p, end)
+    if p == NULL:
         return None
     p += 2
     while True:
@@ -128,12 +123,10 @@ cpdef AnswerHead scan(bytes data):
         while p < end and (p[0] == 32 or p[0] == 9):
             p += 1
         value = p
-        while p < end and (<unsigned char>p[0] >= 32 or p[0] == 9) and p[0] != 127:
-            p += 1
-        if end - p < 2 or p[0] != 13 or p[1] != 10:
+        stop = end_of_value(p, end)
+        if stop == NULL:
             return None
-        stop = p
-        p += 2
+        p = stop + 2
         if is_name(name, n, b"content-length", 14):
             if length >= 0 or value == stop or stop - value > 12:
                 return None
