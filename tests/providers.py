@@ -23,8 +23,10 @@ def simulated() -> Iterator[Provider]:
     thread.start()
     try:
         provider = asyncio.run_coroutine_threadsafe(Provider.start(), loop).result(5)
-        yield provider
-        asyncio.run_coroutine_threadsafe(provider.close(), loop).result(5)
+        try:
+            yield provider
+        finally:
+            asyncio.run_coroutine_threadsafe(provider.close(), loop).result(5)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

@@ -186,7 +186,7 @@ quickly = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-at_length = settings(quickly, max_examples=int(os.environ.get("EXAMPLES", "500000")))
+at_length = settings(quickly, max_examples=int(os.environ.get("EXAMPLES", "100000")))
 
 
 @pytest.mark.parametrize("head", START, ids=["a call", "a list", "Anthropic's"])

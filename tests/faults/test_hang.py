@@ -69,12 +69,16 @@ def test_a_hung_worker_does_not_disturb_the_others(tmp_path: Path) -> None:
 
 def ended(connection: socket.socket) -> bool:
     """The other side has closed it."""
+    patience = connection.gettimeout()
+    connection.setblocking(False)
     try:
-        return not connection.recv(1, socket.MSG_DONTWAIT)
+        return not connection.recv(1)
     except BlockingIOError:
         return False
     except ConnectionError:
         return True
+    finally:
+        connection.settimeout(patience)
 
 
 def test_a_worker_that_works_hard_is_not_taken_for_hung(tmp_path: Path) -> None:

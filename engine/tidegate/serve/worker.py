@@ -7,10 +7,11 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import uvloop
 
+from tidegate.accept.connection import LINGER
 from tidegate.clock import Clock
 from tidegate.errors import StartError, TidegateError
 from tidegate.forward.way import Ways
@@ -54,22 +55,24 @@ class Worker:
             await self._simulate()
         self._ways = self._make_ways(self._settings)
         self._pipeline = Pipeline(self._settings, self._ways, self._clock)
-        tls = identity(self._settings)
+        self._tls = identity(self._settings)
         servers = [
-            await loop.create_server(
-                self._protocol,
-                sock=each,
-                ssl=tls if each.family != socket.AF_UNIX else None,
-            )
-            for each in self._sockets
+            await loop.create_server(self._protocol, sock=each, **self._handshake(each)) for each in self._sockets
         ]
         loop.add_reader(self._channel.fileno(), self._hear)
         self._channel.send(Message("ready"))
         await self._over.wait()
-        await self._drain(servers, tls)
+        await self._drain(servers)
 
     def _protocol(self) -> asyncio.Protocol:
         return cast("asyncio.Protocol", self._pipeline.connect())
+
+    def _handshake(self, listener: socket.socket) -> dict[str, Any]:
+        """How a connection of this listener begins. A handshake has the time of a head, since nothing else bounds it."""
+        if self._tls is None or listener.family == socket.AF_UNIX:
+            return {}
+        patience = self._settings.accept.header_timeout
+        return {"ssl": self._tls, "ssl_handshake_timeout": patience, "ssl_shutdown_timeout": LINGER}
 
     def _make_ways(self, settings: Settings) -> Ways:
         return Ways(settings, self._clock, os.environ, self._simulated_url)
@@ -102,13 +105,13 @@ class Worker:
         self._pipeline.use(settings, ways)
         before.close()
 
-    async def _drain(self, servers: list[asyncio.Server], tls: ssl.SSLContext | None) -> None:
+    async def _drain(self, servers: list[asyncio.Server]) -> None:
         """Takes what has already connected, lets it finish, and ends what is left when the time is over."""
         pipeline, loop = self._pipeline, asyncio.get_running_loop()
         deadline = loop.time() + self._settings.serve.drain
         pipeline.draining = True
         for listener in self._sockets:
-            await self._take_backlog(listener, tls)
+            await self._take_backlog(listener)
         for server in servers:
             server.close()
         await self._emptied(min(deadline, loop.time() + GRACE))
@@ -121,7 +124,7 @@ class Worker:
         self._ways.close()
         self._clock.stop()
 
-    async def _take_backlog(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+    async def _take_backlog(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -129,8 +132,7 @@ class Worker:
             except OSError:
                 return
             accepted.setblocking(False)
-            secure = tls if listener.family != socket.AF_UNIX else None
-            await loop.connect_accepted_socket(self._protocol, accepted, ssl=secure)
+            await loop.connect_accepted_socket(self._protocol, accepted, **self._handshake(listener))
 
     async def _emptied(self, deadline: float) -> None:
         """Waits until no connection is left, at most until the deadline."""

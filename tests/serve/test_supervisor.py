@@ -1,0 +1,243 @@
+"""The supervisor from outside: one gateway to a data directory, its processes, its signals, what it says."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.gateway import Gateway, chat, free_port, post, read_answer, running
+
+
+def start(file: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """A gateway that is expected not to start."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("TIDEGATE_")} | (env or {})
+    command = [sys.executable, "-m", "tidegate", "serve", "--config", str(file)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, env=clean)
+
+
+def refusal(ended: subprocess.CompletedProcess[str]) -> str:
+    """The one line with which it ended."""
+    assert ended.returncode == 2, ended
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("tidegate: ")
+    return line
+
+
+def write(folder: Path, text: str) -> Path:
+    """A settings file of its own."""
+    folder.mkdir(exist_ok=True)
+    file = folder / "tidegate.toml"
+    file.write_text(text)
+    return file
+
+
+def addresses(listen: int | None = None, admin: int | None = None) -> str:
+    """A [serve] table."""
+    return f'[serve]\nlisten = ["127.0.0.1:{listen or free_port()}"]\nadmin = "127.0.0.1:{admin or free_port()}"\n'
+
+
+# the data directory
+
+
+def test_a_data_directory_belongs_to_one_gateway(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        second = write(tmp_path / "second", f'data = "{tmp_path}/.tidegate"\n{addresses()}')
+        line = refusal(start(second))
+        assert f"the data directory `{tmp_path}/.tidegate` is held by another gateway" in line
+        assert f"(pid {gateway.process.pid})" in line
+    with running(tmp_path):
+        pass  # free again
+
+
+def test_it_is_held_also_after_a_worker_was_replaced(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        (worker,) = gateway.worker_pids()
+        os.kill(worker, signal.SIGKILL)
+        while gateway.worker_pids() in ([worker], []):
+            time.sleep(0.01)
+        second = write(tmp_path / "second", f'data = "{tmp_path}/.tidegate"\n{addresses()}')
+        assert "is held by another gateway" in refusal(start(second))
+
+
+def test_what_is_left_of_a_lock_holds_nobody_up(tmp_path: Path) -> None:
+    (tmp_path / ".tidegate").mkdir()
+    (tmp_path / ".tidegate" / "lock").write_text(f"{os.getpid()}\n")
+    with running(tmp_path) as gateway:
+        assert (tmp_path / ".tidegate" / "lock").read_text() == f"{gateway.process.pid}\n"
+
+
+def test_a_data_directory_that_cannot_be_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    line = refusal(start(write(tmp_path, f'data = "file/data"\n{addresses()}')))
+    assert f"cannot use the data directory `{tmp_path}/file/data`: not a directory" in line
+
+
+def test_nobody_else_may_look_into_the_data_directory(tmp_path: Path) -> None:
+    with running(tmp_path):
+        assert (tmp_path / ".tidegate").stat().st_mode & 0o777 == 0o700
+        assert (tmp_path / ".tidegate" / "lock").stat().st_mode & 0o777 == 0o600
+
+
+# ports
+
+
+@pytest.mark.parametrize("which", ["listen", "admin"])
+def test_a_port_that_is_taken_is_named(tmp_path: Path, which: str) -> None:
+    with running(tmp_path / "first") as gateway:
+        for taken in (gateway.port, gateway.admin_port):
+            second = write(tmp_path / "second", addresses(**{which: taken}))
+            line = refusal(start(second))
+            assert f"cannot listen on `127.0.0.1:{taken}`: address already in use" in line
+
+
+def test_one_port_for_two_purposes_is_refused(tmp_path: Path) -> None:
+    port = free_port()
+    assert f"127.0.0.1:{port}" in refusal(start(write(tmp_path, addresses(port, port))))
+
+
+def test_an_address_that_is_not_of_this_machine_is_named(tmp_path: Path) -> None:
+    file = write(tmp_path, f'[serve]\nlisten = ["192.0.2.1:{free_port()}"]\n[identify]\nanonymous = false\n')
+    line = refusal(start(file))
+    assert "192.0.2.1" in line
+
+
+# processes
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_there_are_as_many_workers_as_the_settings_say(tmp_path: Path, count: int) -> None:
+    with running(tmp_path, workers=count) as gateway:
+        assert len(gateway.worker_pids()) == count
+        assert gateway.ask_admin("/readyz") == (200, {"status": "ready", "workers": count})
+
+
+def test_without_a_number_there_is_a_worker_for_each_usable_core(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path, workers=0)
+    gateway.file.write_text(gateway.file.read_text().replace("workers = 0\n", ""))
+    gateway.workers = len(os.sched_getaffinity(0))
+    try:
+        gateway.start()
+        assert len(gateway.worker_pids()) == gateway.workers
+        assert gateway.stop() == 0
+    finally:
+        gateway.process.kill()
+        gateway.process.wait()
+
+
+def test_every_worker_gets_connections(tmp_path: Path) -> None:
+    with running(tmp_path, workers=2) as gateway:
+        tags = set()
+        for _ in range(40):
+            with gateway.connect() as connection:
+                connection.sendall(post(chat()))
+                tags.add(read_answer(connection)[1]["x-tidegate-run-id"][-8:])
+        assert len(tags) == 2
+
+
+def test_a_worker_sees_the_environment_and_keeps_no_descriptor_of_its_supervisor(tmp_path: Path) -> None:
+    settings = '[integration.x]\nprovider = "openai"\ncredential = "env://CANARY"\n'
+    with running(tmp_path, settings, workers=2, env={"CANARY": "secret-canary"}) as gateway:
+        assert "secret-canary" not in gateway.log
+        for pid in gateway.worker_pids():
+            environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            assert b"CANARY=secret-canary" in environment
+            assert listening(pid) == {gateway.port}
+        assert listening(gateway.process.pid) == {gateway.port, gateway.admin_port}
+
+
+def listening(pid: int) -> set[int]:
+    """The TCP ports on which a process listens."""
+    held = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        held.add(os.readlink(link).removeprefix("socket:[").removesuffix("]"))
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    return {int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and row[9] in held}
+
+
+# signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_exit_code_zero(tmp_path: Path, number: signal.Signals) -> None:
+    with running(tmp_path, workers=2) as gateway:
+        workers = gateway.worker_pids()
+        gateway.process.send_signal(number)
+        assert gateway.process.wait(20) == 0
+        assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+def test_an_interrupt_from_the_terminal_drains_too(tmp_path: Path) -> None:
+    """It goes to the workers as well, and they leave it to the supervisor."""
+    with running(tmp_path, "drain = 10\n#rest\n", workers=2) as gateway, gateway.connect(20) as connection:
+        connection.sendall(post(chat("simulated-pace-100+words-10", stream=True)))
+        for pid in (*gateway.worker_pids(), gateway.process.pid):
+            os.kill(pid, signal.SIGINT)
+        assert read_answer(connection)[2].endswith(b"data: [DONE]\n\n")
+        assert gateway.process.wait(20) == 0
+        assert "Traceback" not in gateway.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_worker_ignores_the_signals_of_its_supervisor(tmp_path: Path, number: signal.Signals) -> None:
+    with running(tmp_path) as gateway, gateway.connect() as connection:
+        (worker,) = gateway.worker_pids()
+        os.kill(worker, number)
+        connection.sendall(post(chat()))
+        assert read_answer(connection)[0] == 200
+        assert gateway.worker_pids() == [worker]
+
+
+def test_a_signal_in_its_first_instant_ends_it_too(tmp_path: Path) -> None:
+    """Whatever the moment: no traceback, no process left behind."""
+    for delay in (0.0, 0.1, 0.2, 0.3, 0.4):
+        gateway = subprocess.Popen(
+            [sys.executable, "-m", "tidegate", "serve", "--config", str(write(tmp_path, addresses()))],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        time.sleep(delay)
+        gateway.send_signal(signal.SIGTERM)
+        said, _ = gateway.communicate(timeout=20)
+        assert gateway.returncode in (0, -signal.SIGTERM), said
+        assert "Traceback" not in said
+    with running(tmp_path):
+        pass  # the data directory is free
+
+
+def test_it_says_where_it_is_and_how_to_try_it(tmp_path: Path) -> None:
+    with running(tmp_path, workers=2) as gateway:
+        lines = gateway.log.splitlines()
+        assert sum("curl " in line for line in lines) == 1
+        assert sum(f"OPENAI_BASE_URL={gateway.url}/v1" in line for line in lines) == 1
+        (curl,) = [line.strip() for line in lines if "curl " in line]
+        done = subprocess.run(["sh", "-c", f"{curl} -s"], capture_output=True, text=True, timeout=20)
+        assert '"choices"' in done.stdout, done
+
+
+def test_a_reader_of_its_output_may_leave(tmp_path: Path) -> None:
+    """`tidegate serve | head -1` must not end the gateway."""
+    gateway = Gateway(tmp_path)
+    read, write_end = os.pipe()
+    os.close(gateway._log.fileno())
+    os.dup2(write_end, gateway._log.fileno())
+    os.close(write_end)
+    try:
+        gateway.start()
+        os.close(read)
+        (worker,) = gateway.worker_pids()
+        os.kill(worker, signal.SIGKILL)
+        while gateway.worker_pids() in ([worker], []):
+            time.sleep(0.01)
+        gateway.process.send_signal(signal.SIGHUP)
+        with gateway.connect() as connection:
+            connection.sendall(post(chat()))
+            assert read_answer(connection)[0] == 200
+        assert gateway.stop() == 0
+    finally:
+        gateway.process.kill()
+        gateway.process.wait()
