@@ -68,7 +68,7 @@ class Worker:
         return cast("asyncio.Protocol", self._pipeline.connect())
 
     def _handshake(self, listener: socket.socket) -> dict[str, Any]:
-        """How a connection of this listener begins. A handshake has the time of a head, since nothing else bounds it."""
+        """How a connection of this listener begins. A handshake has the time of a head: nothing else bounds it."""
         if self._tls is None or listener.family == socket.AF_UNIX:
             return {}
         patience = self._settings.accept.header_timeout
