@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -220,24 +221,24 @@ def test_it_says_where_it_is_and_how_to_try_it(tmp_path: Path) -> None:
 
 
 def test_a_reader_of_its_output_may_leave(tmp_path: Path) -> None:
-    """`tidegate serve | head -1` must not end the gateway."""
-    gateway = Gateway(tmp_path)
-    read, write_end = os.pipe()
-    os.close(gateway._log.fileno())
-    os.dup2(write_end, gateway._log.fileno())
-    os.close(write_end)
-    try:
-        gateway.start()
-        os.close(read)
-        (worker,) = gateway.worker_pids()
+    """`tidegate serve | head -1` must not end the gateway, whatever it has to say later."""
+    port = free_port()
+    command = [sys.executable, "-m", "tidegate", "serve", "--config", str(write(tmp_path, addresses(port)))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as gateway:
+        assert gateway.stdout is not None
+        gateway.stdout.readline()
+        gateway.stdout.close()
+        (worker, *_) = children(gateway.pid)
         os.kill(worker, signal.SIGKILL)
-        while gateway.worker_pids() in ([worker], []):
+        gateway.send_signal(signal.SIGHUP)
+        while worker in children(gateway.pid):
             time.sleep(0.01)
-        gateway.process.send_signal(signal.SIGHUP)
-        with gateway.connect() as connection:
+        with socket.create_connection(("127.0.0.1", port), 10) as connection:
             connection.sendall(post(chat()))
             assert read_answer(connection)[0] == 200
-        assert gateway.stop() == 0
-    finally:
-        gateway.process.kill()
-        gateway.process.wait()
+        gateway.send_signal(signal.SIGTERM)
+        assert gateway.wait(20) == 0
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -88,7 +88,7 @@ def _check_paths(settings: Settings) -> Problems:
     if tls := settings.serve.tls:
         for key, path in (("certificate", tls.certificate), ("key", tls.key)):
             if not path.isprintable() or not Path(path).is_file():
-                yield ("serve", "tls", key), f"there is no file `{shown(path)}`"
+                yield ("serve", "tls", key), f"there is no file `{path}`"
 
 
 def _check_listeners(serve: Serve) -> Problems:

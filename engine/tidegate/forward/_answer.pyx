@@ -302,7 +302,7 @@ cdef class Events:
         """The bytes that may go on; empty when no event ended in `payload`."""
         cdef const char* p = PyBytes_AS_STRING(payload)
         cdef Py_ssize_t n = PyBytes_GET_SIZE(payload), cut
-        cdef bytes tail
+        cdef bytes last
         if n == 0:
             return payload
         if self.pieces is None:
@@ -313,8 +313,8 @@ cdef class Events:
                 self.pieces = [payload[cut:] if cut else payload]
                 self.size = n - cut
             return payload[:cut]
-        tail = last_three(self.pieces)
-        cut = boundary_after(tail, payload)
+        last = <bytes>self.pieces[len(self.pieces) - 1]
+        cut = boundary_after(last[PyBytes_GET_SIZE(last) - 1:], payload)
         if cut == 0:
             self.pieces.append(payload)
             self.size += n
@@ -352,15 +352,10 @@ cdef Py_ssize_t boundary(const char* p, Py_ssize_t n) noexcept nogil:
     return 0
 
 
-cdef bytes last_three(list pieces):
-    cdef bytes joined = b"".join(pieces[max(0, len(pieces) - 3):])
-    return joined[max(0, len(joined) - 3):]
-
-
-cdef Py_ssize_t boundary_after(bytes tail, bytes payload):
-    """The same where the line before may have begun in an earlier read."""
-    cdef bytes joined = tail + payload
-    cdef Py_ssize_t cut = boundary(PyBytes_AS_STRING(joined), PyBytes_GET_SIZE(joined)) - PyBytes_GET_SIZE(tail)
+cdef Py_ssize_t boundary_after(bytes last, bytes payload):
+    """The same where the line before ended with `last`, in an earlier read."""
+    cdef bytes joined = last + payload
+    cdef Py_ssize_t cut = boundary(PyBytes_AS_STRING(joined), PyBytes_GET_SIZE(joined)) - 1
     return cut if cut > 0 else 0
 
 
