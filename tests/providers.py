@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import socket
 import ssl
 import threading
@@ -165,7 +166,8 @@ class RawProvider:
                 data += piece
             head, _, data = data.partition(b"\r\n\r\n")
             request = Received(head + b"\r\n\r\n", b"", number)
-            size = int(request.fields.get("content-length", 0))
+            length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+            size = int(length[1]) if length else 0
             while len(data) < size:
                 if not (piece := connection.recv(65536)):
                     return

@@ -1,6 +1,7 @@
 """The clock: everything watched is asked once a second, never too early, and never again once it says so."""
 
 import asyncio
+import itertools
 
 import pytest
 import uvloop
@@ -46,7 +47,7 @@ def run(request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
 def test_each_thing_is_asked_again_and_again_about_once_a_second(run) -> None:  # type: ignore[no-untyped-def]
     for thing in run(watched(8, 3.5)):
         assert 2 <= len(thing.asked) <= 6
-        gaps = [later - sooner for sooner, later in zip(thing.asked, thing.asked[1:], strict=False)]
+        gaps = [later - sooner for sooner, later in itertools.pairwise(thing.asked)]
         assert all(gap >= SECOND * 0.9 for gap in gaps), "asked too often"
 
 

@@ -50,4 +50,11 @@ class Clock:
         due = self._phases[self._phase]
         if due:
             self._phases[self._phase] = []
-            self._phases[self._phase] += [thing for thing in due if thing.check(now)]
+            self._phases[self._phase] += [thing for thing in due if self._ask(thing, now)]
+
+    def _ask(self, thing: Watched, now: float) -> bool:
+        try:
+            return thing.check(now)
+        except Exception as error:  # a bug in one must not leave the others without deadlines
+            self._loop.call_exception_handler({"message": "a deadline's check failed", "exception": error})
+            return False

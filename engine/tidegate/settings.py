@@ -43,7 +43,7 @@ class Serve(Section, frozen=True):
 class Accept(Section, frozen=True):
     """What a client may send. Precedents: nginx 8 KiB lines and 32 KiB heads, Node 16 KiB heads."""
 
-    line: Size = 8 * KIB
+    line: Size = 8 * KIB  # the request target
     headers: Size = 32 * KIB  # parsing a dripped head is quadratic; at 32 KiB the worst is < 0.1 s
     header_count: Count = 100
     body: Size = 32 * MIB  # several inline images

@@ -38,8 +38,7 @@ class Admin:
         except OSError:
             return
         if len(self._open) >= CONNECTIONS:
-            client.close()
-            return
+            self._drop(next(iter(self._open)))  # who has waited longest without finishing a question makes room
         client.setblocking(False)
         self._open[client] = (b"", time.monotonic() + PATIENCE)
         self._selector.register(client, selectors.EVENT_READ, lambda: self._read(client))
