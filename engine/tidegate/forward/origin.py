@@ -122,10 +122,11 @@ class Origin:
         except UpstreamError as error:
             self._failed(relay, error)
         else:
-            if relay.over:
+            if not upstream.usable:  # not a byte was written, but dialling again could go on for ever
+                if not relay.over:
+                    relay.fail(UpstreamUnreachable(f"`{self.host}` took a connection and closed it"))
+            elif relay.over:
                 self.free(upstream)
-            elif not upstream.usable:  # closed already: not a byte was written, but dialling on could go on for ever
-                relay.fail(UpstreamUnreachable(f"`{self.host}` took a connection and closed it"))
             else:
                 upstream.carry(relay, head, body)
 
