@@ -1,18 +1,22 @@
 """A client for fault tests: raw sockets on asyncio, and an account of what became of every request.
 
 What counts: a request is *under way* from its first byte written to its answer's last byte read. A connection that
-ends then has *lost* it. A connection that ends while nothing is under way is *stale*, which HTTP allows at any time.
-Before a kept connection is used again the kernel is asked whether it has ended, so the two are never confused, except
-where the other side closes in the microseconds between the question and the write.
+ends then has *lost* it. A connection that ends while nothing is under way is *stale*, which HTTP allows at any time;
+so is one that ends before its first request was sent. Before every use the kernel is asked whether the connection has
+ended, so the two are never confused, except where the other side closes in the microseconds between the question and
+the write.
 """
 
 import asyncio
 import contextlib
 import re
+import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import pytest
 
 from tests.gateway import Gateway
 
@@ -180,11 +184,7 @@ class Caller:
                 line.close()
 
     async def _turn(self, line: Line | None) -> Line | None:
-        """One call, over `line` if it lives; the connection for the next one."""
-        if line is not None and line.ended():
-            self.tally.stale += 1
-            line.close()
-            line = None
+        """One call, over `line` or a new connection; the one for the next call."""
         if line is None:
             try:
                 line = await Line.open(self.port)
@@ -192,6 +192,10 @@ class Caller:
                 self.tally.refused += 1
                 await asyncio.sleep(0.01)
                 return None
+        if line.ended():
+            self.tally.stale += 1
+            line.close()
+            return None
         try:
             usable = await self._call(line) and not self.fresh
         except BaseException:
@@ -222,6 +226,14 @@ class Caller:
         else:
             tally.wrong.append(f"{answer.status} {answer.body[-200:]!r}")
         return not answer.last
+
+
+def allow_files(count: int) -> None:
+    """Raises this process' limit of open files, which what it starts inherits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < count:
+        pytest.skip(f"the limit of open files is {hard}, and {count} are needed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
 
 
 @contextlib.contextmanager

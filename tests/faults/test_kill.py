@@ -83,7 +83,7 @@ def test_a_killed_worker_loses_only_what_was_in_flight_on_it(tmp_path: Path, sec
     with running(tmp_path, workers=2) as gateway:
         tally, took = asyncio.run(kill_under_load(gateway, seconds))
         print(f"{len(took)} kills: {tally}; replaced within {max(took):.3f} s")
-        assert tally.answered > 100 * seconds / EVERY / 10
+        assert tally.answered > 20 * seconds
         assert not tally.wrong
         assert not tally.refused
         # required: within 1 s; asserted with slack for machines of CI that stand still for a while
