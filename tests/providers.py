@@ -9,7 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import uvloop
 
@@ -17,13 +17,15 @@ from tidegate.serve.simulated import Provider
 
 
 @contextlib.contextmanager
-def simulated() -> Iterator[Provider]:
-    """The simulated provider on a thread of this process."""
-    loop = uvloop.new_event_loop()
+def simulated(
+    loop_type: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop, **options: Any
+) -> Iterator[Provider]:
+    """The simulated provider on a thread of this process; `options` are those of `Provider.start`."""
+    loop = loop_type()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        provider = asyncio.run_coroutine_threadsafe(Provider.start(), loop).result(5)
+        provider = asyncio.run_coroutine_threadsafe(Provider.start(**options), loop).result(5)
         try:
             yield provider
         finally:

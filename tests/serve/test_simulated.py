@@ -1,7 +1,6 @@
 """The simulated provider over raw sockets: HTTP, text and prices, and every fault."""
 
 import asyncio
-import contextlib
 import gc
 import http.client
 import json
@@ -10,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +16,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from tests.providers import simulated
 from tidegate.errors import StartError
 from tidegate.serve.simulated import Provider
 from tidegate.serve.simulated.connection import Connection
@@ -37,28 +36,9 @@ BODIES: dict[str, dict[str, Any]] = {
 QUIET = 0.25  # seconds of silence that count as nothing more to come
 
 
-@contextlib.contextmanager
-def listening(
-    loop_type: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop, **options: Any
-) -> Iterator[Provider]:
-    loop = loop_type()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        provider = asyncio.run_coroutine_threadsafe(Provider.start(**options), loop).result(5)
-        try:
-            yield provider
-        finally:
-            asyncio.run_coroutine_threadsafe(provider.close(), loop).result(5)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
 @pytest.fixture(scope="module", params=[uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
 def provider(request: pytest.FixtureRequest) -> Iterator[Provider]:
-    with listening(request.param) as provider:
+    with simulated(request.param) as provider:
         yield provider
 
 
@@ -246,7 +226,7 @@ class TestHttp:
 
 class TestServer:
     def test_it_serves_on_a_socket_that_is_bound_already(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as bound, listening(sock=bound) as provider:
+        with socket.create_server(("127.0.0.1", 0)) as bound, simulated(sock=bound) as provider:
             assert provider.port == bound.getsockname()[1]
             assert ask(provider, MODELS, b"", "GET")[0] == 200
 
@@ -281,7 +261,7 @@ class TestText:
         assert streamed(path, ask(provider, path, stream)[2]) == said(path, plain)
 
     def test_the_seed_changes_words_and_ids(self, provider: Provider) -> None:
-        with listening(seed=1) as other:
+        with simulated(seed=1) as other:
             ours, theirs = (ask(one, CHAT, BODIES[CHAT])[2] for one in (provider, other))
         assert said(CHAT, ours) != said(CHAT, theirs)
         assert ours["id"] != theirs["id"]
@@ -565,7 +545,7 @@ class TestFaults:
     def test_pace_is_set_by_the_provider_the_model_or_the_header(
         self, model: str, headers: dict[str, str], paced: bool
     ) -> None:
-        with listening(pace_ms=60_000) as slow:
+        with simulated(pace_ms=60_000) as slow:
             body = json.dumps(BODIES[CHAT] | {"model": model, "stream": True}).encode()
             lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
             reads, _ = talk(slow, http_request(CHAT, body, *lines))
@@ -590,7 +570,7 @@ class TestLedger:
     @pytest.mark.parametrize("stream", [False, True])
     def test_the_bill_is_the_usage(self, path: str, stream: bool) -> None:
         body = BODIES[path] | {"stream": stream, "stream_options": {"include_usage": True}}
-        with listening() as provider:
+        with simulated() as provider:
             _, headers, answer = ask(provider, path, body)
             bill = provider.ledger.billed(headers["request-id"] or headers["x-request-id"])
         if stream:
@@ -617,14 +597,14 @@ class TestLedger:
             ANTHROPIC: {"name": "tide", "input_schema": schema},
         }[path]
         body = BODIES[path] | {"tools": [tool], "stream": stream}
-        with listening() as provider:
+        with simulated() as provider:
             headers = ask(provider, path, body)[1]
             bill = provider.ledger.billed(headers["request-id"] or headers["x-request-id"])
         assert bill is not None
         assert bill.output == 1 + 3  # `{"city":"Ålesund"}` has 18 characters
 
     def test_a_client_that_leaves_pays_for_what_was_sent(self) -> None:
-        with listening() as provider:
+        with simulated() as provider:
             body = BODIES[CHAT] | {"model": "simulated-stall-5", "stream": True}
             answer, _ = talk(provider, http_request(CHAT, body))
             until(lambda: provider.ledger.streams_abandoned == 1)
@@ -634,7 +614,7 @@ class TestLedger:
             assert (ledger.prompt_tokens, ledger.output_tokens) == (PROMPT, 4)  # the first event is the role's
 
     def test_a_client_that_leaves_stops_a_paced_stream(self) -> None:
-        with listening() as provider:
+        with simulated() as provider:
             body = BODIES[CHAT] | {"model": "simulated-pace-5+words-100000", "stream": True}
             with socket.create_connection(("127.0.0.1", provider.port), timeout=5) as client:
                 client.sendall(http_request(CHAT, body))
@@ -646,7 +626,7 @@ class TestLedger:
 
     @pytest.mark.parametrize("loop", [uvloop.new_event_loop, asyncio.new_event_loop])
     def test_a_client_that_does_not_read_pauses_its_stream(self, loop: Any) -> None:
-        with listening(loop) as provider, socket.socket() as client:
+        with simulated(loop) as provider, socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.settimeout(5)
             client.connect(("127.0.0.1", provider.port))
@@ -663,13 +643,13 @@ class TestLedger:
 
     @pytest.mark.parametrize("fault", ["reset-3", "close-3", "truncate", "bad-chunk"])
     def test_a_stream_that_a_fault_ended_is_broken(self, fault: str) -> None:
-        with listening() as provider:
+        with simulated() as provider:
             struck(CHAT, fault, provider)
             ledger = provider.ledger
             assert (ledger.streams_started, ledger.streams_broken, ledger.streams_abandoned) == (1, 1, 0)
 
     def test_refusals_cost_nothing(self) -> None:
-        with listening() as provider:
+        with simulated() as provider:
             for body in (BODIES[CHAT] | {"model": "simulated-status-500"}, b"{"):
                 ask(provider, CHAT, body)
             ledger = provider.ledger
