@@ -11,6 +11,8 @@ SHARED = {"wire", "model", "clock", "errors", "settings"}
 ALLOWED = {
     **dict.fromkeys(STEPS, SHARED),  # steps do not import one another; pipeline.py joins them
     "forward": SHARED | {"configuration"},  # resolves the references to credentials
+    "decide": SHARED | {"rego"},
+    "rego": set(),  # the language knows nothing of gateways
     "wire": {"errors"},
     "model": {"wire"},
     "clock": set(),

@@ -1,0 +1,28 @@
+"""What one evaluation has of its own: its moment, its budget, and what its impure builtins gave so far."""
+
+import time
+from collections.abc import Hashable
+
+from tidegate.rego.errors import BudgetExhausted
+
+# One unit is about one step of a loop, or 64 bytes of a value made. A decision takes some hundred; ten million take
+# some seconds, which is where a runaway policy ends.
+BUDGET = 10_000_000
+
+
+class Evaluation:
+    """Made anew for every evaluation, so that policies have no global state and can run in many threads."""
+
+    __slots__ = ("budget", "cache", "strict", "time_ns")
+
+    def __init__(self, strict: bool = False, time_ns: int | None = None, budget: int = BUDGET) -> None:
+        self.strict = strict  # a builtin's error stops the evaluation instead of making its expression undefined
+        self.time_ns = time.time_ns() if time_ns is None else time_ns  # time stands still while a policy runs
+        self.budget = budget
+        self.cache: dict[Hashable, object] = {}  # rand.intn and uuid.rfc4122 answer the same question alike
+
+    def spend(self, units: int) -> None:
+        """Takes from the budget, before the work is done."""
+        self.budget -= units
+        if self.budget < 0:
+            raise BudgetExhausted("the policy did more work than one evaluation may")
