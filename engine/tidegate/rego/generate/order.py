@@ -1,0 +1,72 @@
+"""Which loops may run over their members as they come.
+
+Rego's order of iteration can be seen only through what keeps an order: an array that is appended to, the last of
+several assignments, the first result to leave the loop. Where a loop's body has none of these, its source need not be
+sorted, and that is most of the cost of a loop over a set or an object.
+"""
+
+from tidegate.rego import plan
+from tidegate.rego.generate.scopes import WRITES, Scopes, blocks_of
+from tidegate.rego.plan import Block, Scan, Statement
+
+
+def free(scan: Scan, scopes: Scopes) -> bool:
+    """Whether nobody can see the order in which a loop runs."""
+    look = _Look(id(scan.block), scopes)
+    look.block(scan.block, 0)
+    return not (look.ordered or (look.leaves and look.varies) or any(len(said) > 1 for said in look.said.values()))
+
+
+class _Look:
+    def __init__(self, loop: int, scopes: Scopes) -> None:
+        self.loop = loop
+        self.scopes = scopes
+        self.ordered = False  # something keeps the order
+        self.leaves = False  # the loop can be left early
+        self.varies = False  # a value that can differ from round to round was kept
+        self.said: dict[int, set[object]] = {}  # by local: the constants that were assigned to it
+
+    def block(self, block: Block, depth: int) -> None:
+        for statement in block:
+            self.statement(statement, depth)
+            for inner in blocks_of(statement):
+                self.block(inner, depth + 1)
+
+    def statement(self, statement: Statement, depth: int) -> None:
+        kind = type(statement)
+        if kind is plan.Break:
+            self.leaves = self.leaves or statement.index > depth  # type: ignore[attr-defined]
+        elif kind is plan.Append:
+            self.ordered = self.ordered or self.outside(statement.array)  # type: ignore[attr-defined]
+        elif kind is plan.Insert:
+            self.ordered = self.ordered or self.outside(statement.object)  # type: ignore[attr-defined]
+        elif kind is plan.Return or kind is plan.ResultAdd:
+            self.ordered = True
+        elif kind is plan.AssignOnce:
+            self.varies = self.varies or not self.constant(statement.source)  # type: ignore[attr-defined]
+        elif kind is plan.Assign and type(statement.source) is not int:  # type: ignore[attr-defined]
+            if self.seen(statement.target):  # type: ignore[attr-defined]
+                self.said.setdefault(statement.target, set()).add((kind, statement.source))  # type: ignore[attr-defined]
+        elif kind is not plan.Reset:
+            for name in WRITES.get(kind, ()):  # type: ignore[call-overload]
+                self.ordered = self.ordered or self.seen(getattr(statement, name))
+
+    def constant(self, operand: plan.Operand) -> bool:
+        if type(operand) is not int:
+            return True
+        return all(type(source) is plan.Make for source in self.scopes.sources.get(operand, [None]))  # type: ignore[list-item]
+
+    def inside(self, block: int) -> bool:
+        while block:
+            if block == self.loop:
+                return True
+            block = self.scopes.parents[block]
+        return False
+
+    def outside(self, local: int) -> bool:
+        """Whether a composite was made outside the loop."""
+        return not all(self.inside(block) for block in self.scopes.writes.get(local, [0]))
+
+    def seen(self, local: int) -> bool:
+        """Whether a local is read outside the loop."""
+        return not all(self.inside(block) for block in self.scopes.reads.get(local, ()))
