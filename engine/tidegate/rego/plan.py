@@ -225,7 +225,7 @@ class Plan(Struct, kw_only=True, eq=False):
 
 # reading
 
-_PLAIN = {
+_PLAIN: dict[str, Any] = {
     "ReturnLocalStmt": Return,
     "ResultSetAddStmt": ResultAdd,
     "AssignVarStmt": Assign,
@@ -277,7 +277,7 @@ class _Reader:
             return Make(value=fields["value"], target=fields["target"], **where)
         if kind == "MakeNullStmt":
             return Make(value=None, target=fields["target"], **where)
-        made = _PLAIN[kind]
+        made: type[Statement] = _PLAIN[kind]
         return made(**{name: self.field(name, fields.get(_WRITTEN.get(name, name))) for name in made.__struct_fields__})
 
     def field(self, name: str, written: Any) -> Any:

@@ -182,8 +182,11 @@ def lookup(collection: Value, index: Value) -> Value:
     kind = type(collection)
     if kind is dict or kind is RegoSet:
         return collection.get(index if type(index) is str else key(index), UNDEFINED)
-    if kind is list and type(index) in NUMBERS and index == int(index) and 0 <= index < len(collection):
-        return collection[int(index)]
+    if kind is list:
+        if type(index) is float and index.is_integer():
+            index = int(index)
+        if type(index) is int and 0 <= index < len(collection):
+            return collection[index]
     return UNDEFINED
 
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.rego import plan
-from tidegate.rego.builtins import TABLE
-from tidegate.rego.generate import order
+from tidegate.rego.builtins import TABLE, Builtin
+from tidegate.rego.errors import BuiltinError
+from tidegate.rego.generate import order, siblings, typed
 from tidegate.rego.generate.facts import NOTHING, Fact, kind_of
 from tidegate.rego.generate.inline import INLINE, different, same
 from tidegate.rego.generate.runtime import lookup_base
@@ -54,19 +55,23 @@ class Frame:
 class Emitter:
     """Writes the lines of one function."""
 
-    def __init__(self, unit: Unit, name: str, scopes: Scopes, slot: int | None, env: dict[int, Fact]) -> None:
+    def __init__(
+        self, unit: Unit, name: str, scopes: Scopes, slot: int | None, env: dict[int, Fact], mode: str
+    ) -> None:
         self.unit = unit
         self.name = name
         self.scopes = scopes
         self.slot = slot  # where the memo keeps the result, if anywhere
         self.env = env
         self.memo = "M"
-        self.generic = unit.generic
+        self.mode = mode  # "t": the input is typed; "f": it is a document; "g": so is the data, which may be any
+        self.generic = mode == "g"
         self.lines: list[tuple[int, str]] = []
         self.depth = 1
         self.stack: list[Frame] = []
         self.base = 0  # the frame at which the Python function begins that is being written
         self.shared: dict[tuple[str, ...], Fact] = {}  # expressions that were computed on the way here
+        self.certain: dict[int, Fact] = {}  # locals that are assigned once, for certain
         self.variables: set[str] = set()  # what must exist from the start
         self.assigned: set[str] = set()  # what an inner function assigns
         self.loops = 0
@@ -166,7 +171,7 @@ class Emitter:
         elif frame.used:
             self.emit("while True:")
             self.lines += body
-            if not body or body[-1] != (self.depth + 1, "break"):
+            if not body or body[-1][0] > self.depth + 1 or not body[-1][1].startswith(("break", "return")):
                 self.lines.append((self.depth + 1, "break"))
         else:
             self.lines += [(depth - 1, text) for depth, text in body]
@@ -188,6 +193,8 @@ class Emitter:
         """Behind a block: what was known of the locals that it may have written is not known any more."""
         for local in self.scopes.written[id(block)]:
             self.env.pop(local, None)
+            if local in self.certain:
+                self.env[local] = self.certain[local]
 
     # locals
 
@@ -224,7 +231,7 @@ class Emitter:
         """A composite that was not put together yet, put together."""
         assert type(operand) is int
         if fact.node is not None:
-            made = self.unit.typed.whole(self, fact.node)
+            made = typed.whole(fact.node)
         else:
             assert fact.parts is not None
             made = self.composite(fact.kind, fact.parts)
@@ -254,7 +261,7 @@ class Emitter:
     def settled(self, fact: Fact) -> Fact:
         """A fact whose text is the whole value."""
         if fact.node is not None:
-            return self.unit.typed.whole(self, fact.node)
+            return typed.whole(fact.node)
         return fact if fact.parts is None else self.composite(fact.kind, fact.parts)
 
     def constant(self, value: Value, base: bool = False) -> Fact:
@@ -289,6 +296,10 @@ class Emitter:
             self.variables.add(name)
         stable = contained or fact.known
         text = fact.text if fact.known else name
+        if len(self.scopes.writes[target]) == 1 and not any(frame.used or frame.looped for frame in self.stack):
+            # nothing can have left any block before this, so from here on it always is what it is now
+            stable = True
+            self.certain[target] = Fact(text, fact.kind, defined=fact.defined, value=fact.value, base=fact.base)
         self.env[target] = Fact(text, fact.kind, defined=fact.defined, stable=stable, value=fact.value, base=fact.base)
 
     def compute(
@@ -358,9 +369,9 @@ class Emitter:
     def call_builtin(self, statement: plan.Call, test: bool) -> None:
         """A builtin's call; with `test`, an expression that must not be false instead of a value that is kept."""
         name, target = statement.function, statement.result
-        builtin = TABLE.get(name)
+        builtin = TABLE[name]
         facts = [self.read(argument) for argument in statement.args]
-        if builtin is not None and builtin.pure and all(self.foldable(fact) for fact in facts):
+        if builtin.pure and all(self.foldable(fact) for fact in facts):
             value = self.fold(builtin.name, facts)
             if value is not NOTHING:
                 if value is UNDEFINED or (test and value is False):
@@ -369,44 +380,73 @@ class Emitter:
                     self.keep(target, self.constant(value))
                 return
         facts = [self.operand(argument, fact) for argument, fact in zip(statement.args, facts, strict=True)]
+        pure = builtin.pure and all(fact.stable for fact in facts)
+        sharing = (name, *(fact.text for fact in facts)) if pure else None
+        known = self.known(sharing)
+        if known is not None:
+            if test:
+                self.guard(f"{known.text} is False")
+            else:
+                self.keep(target, known)
+            return
+        text, kind, defined = self.expression(name, facts)
+        if not test:
+            self.compute(target, text, kind, defined, sharing=sharing)
+        elif kind == "boolean":
+            self.guard(f"not {text}" if defined else f"{text} is not True")
+        else:
+            self.emit(f"l{target} = {text}")
+            self.guard(f"l{target} is U or l{target} is False")
+
+    def known(self, sharing: tuple[str, ...] | None) -> Fact | None:
+        """What was computed already; leaves the block where that is undefined."""
+        fact = self.shared.get(sharing) if sharing is not None else None
+        if fact is not None and not fact.defined:
+            self.guard(f"{fact.text} is U")
+            fact = Fact(fact.text, fact.kind)
+            self.shared[sharing] = fact  # type: ignore[index]
+        return fact
+
+    def expression(self, name: str, facts: list[Fact]) -> tuple[str, str, bool]:
+        """A builtin's call: the text, the type of its result, and whether it is always defined."""
+        builtin = TABLE[name]
         inline = INLINE.get(name)
         made = inline(self, *facts) if inline is not None and len(facts) == inline.__code__.co_argcount - 1 else None
+        if made is None and builtin.specialised is not None:
+            made = self.specialised(builtin, facts)
         if made is not None:
-            text, kind, defined = made
-        else:
-            given = [fact.text for fact in facts]
-            if builtin is not None and builtin.evaluation:
-                given.insert(0, f"{self.memo}[0]")
-            text = f"{self.unit.builtin(name)}({', '.join(given)})"
-            kind = "any" if builtin is None else declared(builtin.signature)
-            defined = self.unit.strict and kind == "boolean"
-        sharing = (name, *(fact.text for fact in facts)) if all(fact.stable for fact in facts) else None
-        known = self.shared.get(sharing) if sharing is not None else None
-        if test:
-            if known is not None:
-                self.guard(f"{known.text} is False")
-            elif kind == "boolean" and defined:
-                self.guard(f"not {text}")
-            elif kind == "boolean":
-                self.guard(f"{text} is not True")
-            else:
-                self.emit(f"l{target} = {text}")
-                self.guard(f"l{target} is U or l{target} is False")
-        elif known is not None:
-            self.keep(target, known)
-        else:
-            pure = builtin is not None and builtin.pure
-            self.compute(target, text, kind, defined, sharing=sharing if pure else None)
+            return made
+        given = [fact.text for fact in facts]
+        if builtin.evaluation:
+            given.insert(0, f"{self.memo}[0]")
+        kind = declared(builtin.signature)
+        return f"{self.unit.builtin(name)}({', '.join(given)})", kind, self.unit.strict and kind == "boolean"
+
+    def specialised(self, builtin: Builtin, facts: list[Fact]) -> tuple[str, str, bool] | None:
+        """A call of the function that a builtin makes of constants, such as a pattern, for what it is applied to."""
+        *constants, last = facts
+        if not all(fact.known for fact in constants) or last.kind not in ("string", "any"):
+            return None
+        values = [fact.value for fact in constants]
+        try:
+            assert builtin.specialised is not None
+            builtin.specialised(*values)
+        except BuiltinError:
+            return None  # as the builtin will say in its time
+        text = f"{self.unit.recipe('R', 'special', builtin.name, values)}({last.text})"
+        if last.kind == "any":
+            call = f"{self.unit.builtin(builtin.name)}({', '.join(fact.text for fact in facts)})"
+            text = f"({text} if type({last.text}) is str else {call})"
+        return text, declared(builtin.signature), last.kind == "string" or self.unit.strict
 
     def operand(self, operand: Operand, fact: Fact) -> Fact:
+        """An operand of a builtin: written out in the call if it is used nowhere else."""
         if fact.parts is None and fact.node is None:
             return fact
         made = self.settled(fact)
-        return (
-            made
-            if made.known or len(self.scopes.reads.get(operand, ())) == 1 + len(fact.parts or ())
-            else self.whole(operand, fact)
-        )  # type: ignore[arg-type]
+        assert type(operand) is int
+        uses = len(self.scopes.reads[operand]) - len(fact.parts or ())  # putting it together read it too
+        return made if made.known or uses == 1 else self.whole(operand, fact)
 
     def foldable(self, fact: Fact) -> bool:
         return fact.known or (fact.parts is not None and self.settled(fact).known)
@@ -435,6 +475,9 @@ class Emitter:
         name = f"l{target}"
         self.variables.add(name)
         self.assigned.add(name)
+        if not source.known and not source.text.isidentifier():
+            self.emit(f"v = {source.text}")
+            source = Fact("v", source.kind)
         self.emit(f"if {name} is U: {name} = {source.text}")
         self.emit(f"elif {different(Fact(name), source)}: conflict()")
         self.env[target] = Fact(name, source.kind, stable=False)
@@ -449,7 +492,8 @@ class Emitter:
         self.begin(statement.target, "object", "{}")
 
     def make_set(self, statement: plan.MakeSet, block: Block, at: int, tail: bool) -> None:
-        self.begin(statement.target, "set", "RegoSet()")
+        collected = self.unit.collector(self, statement.target) is not None
+        self.begin(statement.target, "set", "[]" if collected else "RegoSet()")
 
     def begin(self, target: int, kind: str, empty: str) -> None:
         if self.scopes.composed(target):
@@ -466,34 +510,48 @@ class Emitter:
         held = self.read(value)
         named = None if name is None else self.read(name)
         if not held.stable or (named is not None and not named.stable):
-            self.whole(composite, fact)
             return False
         self.env[composite] = Fact("", fact.kind, parts=[*fact.parts, (named, held)])
         return True
 
+    def mutable(self, composite: int) -> str:
+        """The variable of a composite that is about to be changed: a constant is copied first."""
+        fact = self.read(composite)
+        if fact.parts is not None:
+            fact = self.composite(fact.kind, fact.parts)
+        if fact.known:
+            made = {"array": "[*{}]", "object": "{{**{}}}", "set": "RegoSet({})"}[fact.kind].format(fact.text)
+            fact = Fact(made, fact.kind)
+        if not fact.text.isidentifier():
+            self.emit(f"l{composite} = {fact.text}")
+            self.named(composite, Fact(f"l{composite}", fact.kind))
+            fact = self.env[composite]
+        return fact.text
+
     def append(self, statement: plan.Append, block: Block, at: int, tail: bool) -> None:
         if not self.add_part(statement.array, None, statement.value):
             value = self.settled(self.read(statement.value)).text
-            self.emit(f"{self.text(statement.array)}.append({value})")
+            self.emit(f"{self.mutable(statement.array)}.append({value})")
 
     def insert(self, statement: plan.Insert, block: Block, at: int, tail: bool) -> None:
         if not self.add_part(statement.object, statement.key, statement.value):
             name = self.key_text(self.settled(self.read(statement.key)))
             value = self.settled(self.read(statement.value)).text
-            self.emit(f"{self.text(statement.object)}[{name}] = {value}")
+            self.emit(f"{self.mutable(statement.object)}[{name}] = {value}")
 
     def insert_once(self, statement: plan.InsertOnce, block: Block, at: int, tail: bool) -> None:
         name = self.key_text(self.settled(self.read(statement.key)))
         value = self.settled(self.read(statement.value)).text
-        self.emit(f"insert_once({self.text(statement.object)}, {name}, {value})")
+        self.emit(f"insert_once({self.mutable(statement.object)}, {name}, {value})")
 
     def add(self, statement: plan.Add, block: Block, at: int, tail: bool) -> None:
         if self.add_part(statement.set, None, statement.value):
             return
-        if self.unit.collects(self, statement):
+        if self.unit.collector(self, statement.set) is not None:
+            self.emit(f"l{statement.set}.append({self.unit.collected(self, statement)})")
             return
         value = self.settled(self.read(statement.value))
-        held = self.text(statement.set)
+        held = self.mutable(statement.set)
         if not value.known and value.kind not in UNTESTED and not value.text.isidentifier():
             self.emit(f"v = {value.text}")
             value = Fact("v", value.kind)
@@ -507,7 +565,7 @@ class Emitter:
         for index in range(1, len(self.stack) - self.base):
             frame = self.stack[-index]
             if frame.looped:
-                if not frame.flags and self.unit.effects(self, frame) == 1:
+                if not frame.flags and frame in self.unit.bodies and self.unit.effects(frame) == 1:
                     outermost = index
                 else:
                     break
@@ -530,7 +588,7 @@ class Emitter:
         source, index = self.read(statement.source), self.read(statement.key)
         target = statement.target
         if source.node is not None:
-            if self.unit.typed.dot(self, source.node, index, target):
+            if typed.dot(self, source.node, index, target):
                 return
             source = self.whole(statement.source, source)
         index = self.settled(index)
@@ -543,12 +601,8 @@ class Emitter:
             self.keep(target, self.constant(value, source.base))
             return
         sharing = (".", source.text, index.text) if source.stable and index.stable else None
-        known = self.shared.get(sharing) if sharing is not None else None
+        known = self.known(sharing)
         if known is not None:
-            if not known.defined:
-                self.guard(f"{known.text} is U")
-                known = Fact(known.text, known.kind)
-                self.shared[sharing] = known  # type: ignore[index]
             self.keep(target, known)
             return
         self.compute(target, self.dotted(source, index), "any", False, sharing=sharing)
@@ -558,7 +612,12 @@ class Emitter:
         plain = index.kind == "string" or index.known
         name = self.unit.constant(key(index.value)) if index.known else index.text
         if source.base and not plain:
-            return f"lookup_base({source.text}, {index.text})"
+            text = f"lookup_base({source.text}, {name})"
+            return (
+                f"({source.text}.get({name}, U) if type({name}) is str else {text})"
+                if source.kind == "object"
+                else text
+            )
         if source.kind == "object" or source.kind == "set":
             return f"{source.text}.get({name if plain else self.key_text(index)}, U)"
         if source.kind == "array":
@@ -628,7 +687,7 @@ class Emitter:
 
     def returns(self, statement: plan.Return, block: Block, at: int, tail: bool) -> None:
         fact = self.fact(statement.source)
-        text = "U" if fact.value is UNDEFINED else self.unit.returned(self, self.settled(fact).text)
+        text = self.settled(fact).text
         if self.slot is not None:
             if not text.isidentifier():
                 self.emit(f"r = {text}")
@@ -651,10 +710,91 @@ class Emitter:
         self.several(statement.blocks, tail)
 
     def several(self, blocks: list[Block], tail: bool) -> None:
-        """Blocks in turn."""
-        for number, inner in enumerate(blocks, 1):
-            self.gather(inner)
-            self.once(inner, tail and number == len(blocks))
+        """Blocks in turn; loops over the same collection as one loop."""
+        if len(blocks) > 1:
+            self.share(blocks, {local for local, fact in self.env.items() if fact.stable and fact.node is None})
+        groups = list(siblings.groups(blocks, self.scopes))
+        for number, group in enumerate(groups, 1):
+            for inner in group:
+                self.gather(inner)
+            if len(group) == 1:
+                self.once(group[0], tail and number == len(groups))
+            else:
+                self.joined(group)
+
+    def share(self, blocks: list[Block], roots: set[int]) -> None:
+        """Computes beforehand what several blocks will ask for; where it is undefined, each of them will see that."""
+        known: dict[siblings.Path, Fact] = {(root, ()): self.env[root] for root in roots if not self.env[root].known}
+        for root, path in siblings.shared_paths(blocks, {root for root, _ in known}):
+            source, index = known[root, path[:-1]], self.fact(path[-1])
+            sharing = (".", source.text, index.text)
+            fact = self.shared.get(sharing)
+            if fact is None:
+                fact = Fact(self.unit.label(), defined=False)
+                self.emit(f"{fact.text} = {self.dotted(source, index)}")
+                self.shared[sharing] = fact
+            known[root, path] = fact
+
+    def joined(self, group: list[Block]) -> None:
+        """Loops over the same collection, as one loop with all their bodies."""
+        first, scans = group[0], [block[-1] for block in group]
+        with_heads = list(siblings.heads(group))
+        outer, shared = self.env, self.shared
+        self.env, self.shared = dict(outer), dict(shared)
+        frame = Frame(self.unit.label(), "break", "break", False)
+        before, self.lines = self.lines, []
+        self.stack.append(frame)
+        self.depth += 1
+        try:
+            for at in range(len(first) - 1):
+                self.statement(first, at, False)
+            self.scan_joined(scans, with_heads)
+        except Unreachable:
+            pass
+        self.depth -= 1
+        self.stack.pop()
+        body, self.lines = self.lines, before
+        if frame.used:
+            self.emit("while True:")
+            self.lines += [*body, (self.depth + 1, "break")]
+        else:
+            self.lines += [(depth - 1, text) for depth, text in body]
+        self.env, self.shared = outer, shared
+        for block in group:
+            self.forget(block)
+
+    def scan_joined(self, scans: list[Any], heads: list[list[int]]) -> None:
+        """One loop for several whose sources are the same."""
+        first: plan.Scan = scans[0]
+        opened = self.open_loop(first, any(self.scopes.reads.get(scan.key) for scan in scans), True)
+        if opened is None:
+            return
+        outer, shared, frame = opened
+        frame.counted = frame.tail = False
+        for first_of, *others in heads:
+            for local in others:
+                self.env[local] = self.env[first_of]
+        bodies = [scan.block for scan in scans]
+        roots = {local for same in heads[-2:] for local in same}
+        self.share_calls(bodies, roots)
+        for body in bodies:
+            self.once(body, False)
+        self.close_loop(first, outer, shared, frame)
+
+    def share_calls(self, bodies: list[Block], roots: set[int]) -> None:
+        """As `share`, for the first thing that several bodies of a loop do with its member."""
+        done: set[tuple[str, str]] = set()
+        for call in siblings.shared_calls(bodies, roots):
+            assert type(call.args[0]) is int
+            operand = self.env[call.args[0]]
+            if (call.function, operand.text) in done:
+                continue
+            done.add((call.function, operand.text))
+            text, kind, defined = self.expression(call.function, [operand])
+            name = self.unit.label()
+            self.emit(f"{name} = {text}")
+            self.shared[call.function, operand.text] = Fact(name, kind, defined=defined)
+        self.share(bodies, roots)
 
     def gather(self, block: Block) -> None:
         """Puts together what a block inside uses, so that it is not done in there again and again."""
@@ -665,45 +805,55 @@ class Emitter:
 
     def scan(self, statement: plan.Scan, block: Block, at: int, tail: bool) -> None:
         self.gather(statement.block)
-        source = self.settled(self.read(statement.source))
-        if source.kind in ("string", "number", "boolean", "null"):
+        opened = self.open_loop(
+            statement, bool(self.scopes.reads.get(statement.key)), order.free(statement, self.scopes)
+        )
+        if opened is None:
             return
-        if source.known and not source.value:
-            return
-        if not source.text.isidentifier():
-            self.emit(f"s{statement.key} = {source.text}")
-            source = Fact(f"s{statement.key}", source.kind, stable=source.stable)
-        self.charge(source)
-        name, value = f"l{statement.key}", f"l{statement.value}"
-        keyed = bool(self.scopes.reads.get(statement.key))
-        unordered = order.free(statement, self.scopes)
-        if statement.key == statement.value:
-            keyed = False
-        self.emit(f"for {f'{name}, ' if keyed else ''}{value} in {looped(source, keyed, unordered)}:")
-        outer, shared = self.env, self.shared
-        self.env, self.shared = dict(outer), dict(shared)
-        self.forget(statement.block)
-        kinds = member_kinds(source)
-        self.env[statement.key] = Fact(name, kinds[0])
-        self.env[statement.value] = Fact(value, kinds[1])
-        for local in (statement.key, statement.value):
-            if not self.scopes.contained(local):
-                self.env[local] = Fact(f"l{local}", "any", stable=False)
-                self.variables.add(f"l{local}")
-                self.assigned.add(f"l{local}")
-        frame = Frame(self.unit.label(), "continue", "break", tail, looped=True)
-        deep = len(self.stack) - self.base >= DEEPEST
-        self.stack.append(frame)
-        self.depth += 1
-        self.loops += 1
+        frame = opened[-1]
+        frame.tail = tail
         self.unit.bodies[frame] = statement
-        before = len(self.lines)
-        if deep:
+        if len(self.stack) - self.base > DEEPEST:
             frame.tail = frame.counted = False
             self.once(statement.block, True, env=self.env)
         else:
             self.run(statement.block, True)
-        if len(self.lines) == before:
+        self.close_loop(statement, *opened)
+
+    def open_loop(
+        self, statement: plan.Scan, keyed: bool, unordered: bool
+    ) -> tuple[dict[int, Fact], dict[tuple[str, ...], Fact], Frame] | None:
+        """The head of a loop; None where it never runs."""
+        source = self.settled(self.read(statement.source))
+        if source.kind in ("string", "number", "boolean", "null") or (source.known and not source.value):
+            return None
+        if not source.text.isidentifier():
+            self.emit(f"s{statement.key} = {source.text}")
+            source = Fact(f"s{statement.key}", source.kind, value=source.value)
+        self.charge(source)
+        name, value = f"l{statement.key}", f"l{statement.value}"
+        keyed = keyed and statement.key != statement.value
+        self.emit(f"for {f'{name}, ' if keyed else ''}{value} in {looped(source, keyed, unordered)}:")
+        outer, shared = self.env, self.shared
+        self.env, self.shared = dict(outer), dict(shared)
+        self.forget(statement.block)
+        for local, kind in zip((statement.key, statement.value), member_kinds(source), strict=True):
+            contained = self.scopes.contained(local)
+            self.env[local] = Fact(f"l{local}", kind if contained else "any", stable=contained)
+            if not contained:
+                self.variables.add(f"l{local}")
+                self.assigned.add(f"l{local}")
+        frame = Frame(self.unit.label(), "continue", "break", False, looped=True)
+        self.stack.append(frame)
+        self.depth += 1
+        self.loops += 1
+        return outer, shared, frame
+
+    def close_loop(
+        self, statement: plan.Scan, outer: dict[int, Fact], shared: dict[tuple[str, ...], Fact], frame: Frame
+    ) -> None:
+        """The end of a loop."""
+        if self.lines[-1][0] < self.depth:
             self.emit("pass")
         self.loops -= 1
         self.depth -= 1
@@ -733,7 +883,7 @@ class Emitter:
         if single is not None:
             lines, condition = single
             self.lines += lines
-            if condition is None:
+            if not condition:
                 self.never()
             self.guard(condition)
             return
@@ -849,13 +999,13 @@ def member_kinds(source: Fact) -> tuple[str, str]:
     return ("number" if source.kind == "array" else "any"), "any"
 
 
-def only_guard(body: list[tuple[int, str]], flag: str, depth: int) -> tuple[list[tuple[int, str]], str | None] | None:
+def only_guard(body: list[tuple[int, str]], flag: str, depth: int) -> tuple[list[tuple[int, str]], str] | None:
     """The condition of a negated block that ends with one and has no other way to fail, and the lines before it.
 
-    None for the condition: the block's end is always reached.
+    No condition means that the block's end is always reached.
     """
     if body and body[-1] == (depth, f"{flag} = True") and not any(text in ("break", "continue") for _, text in body):
-        return body[:-1], None
+        return body[:-1], ""
     if len(body) < 5 or body[0] != (depth, "while True:") or body[-1] != (depth + 1, "break"):
         return None
     condition, leave, end = body[-4], body[-3], body[-2]

@@ -145,6 +145,26 @@ for _name, _form in (
     inline(_name)(_strings(_form, _name))
 
 
+def _typed(python: str, kind: str) -> Callable[..., Inline]:
+    def tested(to: Emitter, value: Fact) -> Inline:
+        if value.kind == "any":
+            return f"(type({value.text}) {python})", "boolean", True
+        return str(value.kind == kind), "boolean", True
+
+    return tested
+
+
+for _name, _python, _kind in (
+    ("is_string", "is str", "string"),
+    ("is_number", "in NUMBERS", "number"),
+    ("is_boolean", "is bool", "boolean"),
+    ("is_array", "is list", "array"),
+    ("is_object", "is dict", "object"),
+    ("is_set", "is RegoSet", "set"),
+):
+    inline(_name)(_typed(_python, _kind))
+
+
 def _cased(name: str) -> Callable[..., Inline]:
     def cased(to: Emitter, text: Fact) -> Inline:
         # beyond ASCII Python and Go differ in a few letters; the builtin knows them

@@ -48,13 +48,13 @@ class _Look:
             if self.seen(statement.target):  # type: ignore[attr-defined]
                 self.said.setdefault(statement.target, set()).add((kind, statement.source))  # type: ignore[attr-defined]
         elif kind is not plan.Reset:
-            for name in WRITES.get(kind, ()):  # type: ignore[call-overload]
+            for name in WRITES.get(kind, ()):
                 self.ordered = self.ordered or self.seen(getattr(statement, name))
 
     def constant(self, operand: plan.Operand) -> bool:
         if type(operand) is not int:
             return True
-        return all(type(source) is plan.Make for source in self.scopes.sources.get(operand, [None]))  # type: ignore[list-item]
+        return all(type(source) is plan.Make for source in self.scopes.sources.get(operand, [None]))
 
     def inside(self, block: int) -> bool:
         while block:

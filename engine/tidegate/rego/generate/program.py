@@ -1,49 +1,47 @@
 """A plan and its data as functions that can be called."""
 
-from __future__ import annotations
-
 from types import CodeType
-from typing import Any
 
 from tidegate.rego.errors import EvaluationError, PolicyRefused, Problem
 from tidegate.rego.evaluation import Evaluation
+from tidegate.rego.generate.link import Linkable, available, dump, link, load
 from tidegate.rego.generate.runtime import MISSING
 from tidegate.rego.generate.scopes import Knowledge
-from tidegate.rego.generate.unit import FOLDING, RUNTIME, Unit, available
+from tidegate.rego.generate.typed import Typed
+from tidegate.rego.generate.unit import FOLDING, Unit
 from tidegate.rego.plan import Plan
 from tidegate.rego.values import UNDEFINED, Value
 
 
 class Program:
-    """Evaluates the entries of a plan. It keeps nothing between evaluations, and any number of threads may use it."""
+    """Evaluates the entries of a plan. It keeps nothing between evaluations, and any number of threads may use it.
 
-    def __init__(self, plan: Plan, data: Value, *, strict: bool = False) -> None:
+    `typed` is one more entry, if it was asked for: it takes the embedder's own objects and an Evaluation (None will do
+    where `evaluates` is false) and gives the wanted rules' values, sets as lists of what their collectors made.
+    """
+
+    def __init__(self, plan: Plan, data: Value, *, strict: bool = False, typed: Typed | None = None) -> None:
+        self._link(_compiled(plan, data, strict, typed), strict, typed)
+
+    @classmethod
+    def load(cls, content: bytes, *, strict: bool = False, typed: Typed | None = None) -> "Program":
+        """The program of which `dump` gave these bytes."""
+        program = cls.__new__(cls)
+        program._link(load(content), strict, typed)
+        return program
+
+    def dump(self) -> bytes:
+        """As bytes, for the same version of Python and of this package. To load them is to run them."""
+        return dump(self._linkable)
+
+    def _link(self, linkable: Linkable, strict: bool, typed: Typed | None) -> None:
+        namespace = link(linkable, strict, typed)
         self.strict = strict
-        knowledge = Knowledge(plan)
-        refuse_unknown_builtins(knowledge)
-        constants = constant_rules(knowledge, data, strict)
-        unit = Unit(knowledge, data, strict, constants)
-        unit.assign_slots()
-        for entry in plan.entries:
-            unit.entry(entry)
-        unit.generate()
-        self._blank: list[Any] = [None, *[MISSING] * len(unit.slots)]
-        self.source = "\n".join(unit.source)
-        namespace = self._load(unit, compiled(self.source))
-        self._entries = {entry.name: namespace[f"entry{number}"] for number, entry in enumerate(plan.entries)}
-
-    def _load(self, unit: Unit, code: CodeType) -> dict[str, Any]:
-        blank = self._blank
-
-        def fresh(memo: list[Any]) -> list[Any]:
-            new = blank[:]
-            new[0] = memo[0]
-            return new
-
-        namespace = {**RUNTIME, **unit.namespace, "fresh": fresh, "DYNAMIC": {}, "DYNAMIC_GENERIC": {}}
-        exec(code, namespace)  # noqa: S102 - the text was made from the plan, with every name and value its own
-        fill(namespace, unit)
-        return namespace
+        self.evaluates = linkable.evaluates
+        self.typed = namespace.get("typed")
+        self._linkable = linkable
+        self._fresh = namespace["fresh"]
+        self._entries = {name: namespace[f"entry{number}"] for number, name in enumerate(linkable.entries)}
 
     @property
     def entries(self) -> list[str]:
@@ -51,24 +49,31 @@ class Program:
 
     def evaluate(self, entry: str, input: Value = UNDEFINED, evaluation: Evaluation | None = None) -> list[Value]:
         """The results of an entry; raises an EvaluationError where it has no answer."""
-        memo = self._blank[:]
-        memo[0] = Evaluation(self.strict) if evaluation is None else evaluation
+        memo = self._fresh((Evaluation(self.strict) if evaluation is None else evaluation,))
         return self._entries[entry](input, memo)  # type: ignore[no-any-return]
 
 
-def fill(namespace: dict[str, Any], unit: Unit) -> None:
-    """Fills the tables of rules that are called by a path that is known only then."""
-    for name, number in unit.numbers.items():
-        function = unit.knowledge.functions[name]
-        for table, letter in (("DYNAMIC", "f"), ("DYNAMIC_GENERIC", "g")):
-            made = namespace.get(f"{letter}{number}")
-            if made is not None and function.path and unit.knowledge.rule(name):
-                namespace[table][function.path] = made
+def _compiled(plan: Plan, data: Value, strict: bool, typed: Typed | None) -> Linkable:
+    knowledge = Knowledge(plan)
+    refuse_unknown_builtins(knowledge)
+    unit = Unit(knowledge, data, strict, constant_rules(knowledge, data, strict), typed)
+    unit.assign_slots()
+    for entry in plan.entries:
+        unit.entry(entry)
+    unit.generate()
+    evaluates = typed is not None and unit.typed_entry()
+    return linkable(unit, evaluates)
 
 
-def compiled(source: str) -> CodeType:
+def linkable(unit: Unit, evaluates: bool = False) -> Linkable:
+    """A unit whose functions have all been generated."""
+    entries = list(unit.knowledge.entries)
+    return Linkable(code_of(unit.source), unit.recipes, len(unit.slots), entries, unit.tables(), evaluates)
+
+
+def code_of(lines: list[str]) -> CodeType:
     try:
-        return compile(source, "<policy>", "exec", dont_inherit=True, optimize=2)
+        return compile("\n".join(lines), "<policy>", "exec", dont_inherit=True, optimize=2)
     except (SyntaxError, RecursionError, MemoryError) as error:
         raise PolicyRefused([Problem("rego_compile_error", f"the policy is nested too deeply: {error}")]) from None
 
@@ -80,23 +85,18 @@ def constant_rules(knowledge: Knowledge, data: Value, strict: bool) -> dict[str,
         return {}
     unit = Unit(knowledge, data, strict, {})
     unit.slots = {name: slot for slot, name in enumerate(names, 1)}
-    for name in names:
-        unit._want(name, False)
+    functions = {name: unit.want(name, "f") for name in names}
     unit.generate()
-    blank: list[Any] = [None, *[MISSING] * len(names)]
-
-    def fresh(memo: list[Any]) -> list[Any]:
-        return [memo[0], *blank[1:]]
-
-    namespace = {**RUNTIME, **unit.namespace, "fresh": fresh, "DYNAMIC": {}, "DYNAMIC_GENERIC": {}}
-    exec(compiled("\n".join(unit.source)), namespace)  # noqa: S102
-    memo = blank[:]
+    made = linkable(unit)
+    made.entries = []
+    namespace = link(made, strict, None)
+    memo = namespace["fresh"]((None,))
     found = {}
     for name in names:
         memo[0] = Evaluation(strict, budget=FOLDING)
-        slot = unit.slots[name]
+        held = memo[unit.slots[name]]
         try:
-            found[name] = namespace[f"f{unit.numbers[name]}"](UNDEFINED, memo) if memo[slot] is MISSING else memo[slot]
+            found[name] = namespace[functions[name]](UNDEFINED, memo) if held is MISSING else held
         except EvaluationError:
             continue
     return found

@@ -67,7 +67,7 @@ def operands_of(statement: Statement) -> list[Operand]:
         return statement.args  # type: ignore[attr-defined,no-any-return]
     if kind is plan.CallDynamic:
         return [*statement.args, *statement.path]  # type: ignore[attr-defined]
-    return [getattr(statement, name) for name in READS.get(kind, ())]  # type: ignore[call-overload]
+    return [getattr(statement, name) for name in READS.get(kind, ())]
 
 
 def statements(blocks: list[Block]) -> Iterator[Statement]:
@@ -112,12 +112,12 @@ class Scopes:
                     self.reads.setdefault(operand, []).append(here)
             held = blocks_of(statement)
             inner = id(statement.block) if kind is plan.Scan else here  # type: ignore[attr-defined]
-            for name in WRITES.get(kind, ()):  # type: ignore[call-overload]
+            for name in WRITES.get(kind, ()):
                 local = getattr(statement, name)
                 written.add(local)
                 self.writes.setdefault(local, []).append(inner)
                 self.sources.setdefault(local, []).append(statement)
-            changed = CHANGES.get(kind)  # type: ignore[call-overload]
+            changed = CHANGES.get(kind)
             if changed is not None:
                 self.changes.setdefault(getattr(statement, changed), set()).add(here)
             if kind is plan.Call:
@@ -209,7 +209,7 @@ class Knowledge:
         if known is None:
             self._kinds[name, local] = "any"  # for a cycle of assignments
             kinds = {self._made(name, statement) for statement in self._scopes(name).sources.get(local, ())} - {None}
-            known = self._kinds[name, local] = kinds.pop() if len(kinds) == 1 else "any"  # type: ignore[assignment]
+            known = self._kinds[name, local] = (kinds.pop() or "any") if len(kinds) == 1 else "any"
         return known
 
     def _scopes(self, name: str) -> Scopes:
@@ -217,9 +217,9 @@ class Knowledge:
 
     def _made(self, name: str, statement: Statement) -> str | None:
         kind = type(statement)
-        made = MADE.get(kind)  # type: ignore[call-overload]
+        made = MADE.get(kind)
         if made is not None:
-            return made  # type: ignore[no-any-return]
+            return made
         if kind is plan.Reset:
             return None
         if kind is plan.Make:

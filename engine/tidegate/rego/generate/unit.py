@@ -5,74 +5,43 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tidegate.rego import plan
-from tidegate.rego.builtins import REFUSED, TABLE, Builtin
-from tidegate.rego.errors import BuiltinError, EvaluationError, PolicyRefused, Problem
+from tidegate.rego.builtins import TABLE
+from tidegate.rego.errors import EvaluationError
 from tidegate.rego.evaluation import Evaluation
 from tidegate.rego.generate import runtime
 from tidegate.rego.generate.emitter import Emitter, Frame
 from tidegate.rego.generate.facts import NOTHING, Fact
 from tidegate.rego.generate.scopes import Knowledge, statements
+from tidegate.rego.generate.typed import Collector, Typed
 from tidegate.rego.plan import DATA, INPUT
-from tidegate.rego.values import (
-    UNDEFINED,
-    RegoSet,
-    Value,
-    compare,
-    equal,
-    items,
-    key,
-    lookup,
-    set_of,
-)
+from tidegate.rego.values import UNDEFINED, Key, RegoSet, Value
 
 FOLDING: Final = 100_000  # what may be spent on a constant expression beforehand
 LARGEST: Final = 10_000  # a constant with more members is made when it is asked for
 EFFECTS: Final = (plan.Add, plan.Append, plan.Insert, plan.InsertOnce, plan.AssignOnce, plan.ResultAdd, plan.Return)
-RUNTIME: Final[dict[str, Any]] = {
-    "U": UNDEFINED,
-    "MISSING": runtime.MISSING,
-    "RegoSet": RegoSet,
-    "SIZED": frozenset((list, dict, RegoSet, str)),
-    "compare": compare,
-    "conflict": runtime.conflict,
-    "call_dynamic": runtime.call_dynamic,
-    "equal": equal,
-    "insert_once": runtime.insert_once,
-    "items": items,
-    "items_unordered": runtime.items_unordered,
-    "key": key,
-    "lookup": lookup,
-    "lookup_base": runtime.lookup_base,
-    "member": runtime.member,
-    "members": runtime.members,
-    "members_unordered": runtime.members_unordered,
-    "merge": runtime.merge,
-    "replaced": runtime.replaced,
-    "set_of": set_of,
-    "size": runtime.size,
-    "spend": runtime.spend,
-}
 
 
 class Unit:
     """The functions generated together: they share constants, memo slots and names."""
 
-    def __init__(self, knowledge: Knowledge, data: Value, strict: bool, constants: dict[str, Value]) -> None:
+    def __init__(
+        self, knowledge: Knowledge, data: Value, strict: bool, constants: dict[str, Value], typed: Typed | None = None
+    ) -> None:
         self.knowledge = knowledge
         self.data = data
         self.strict = strict
         self.constants = constants  # by rule: the value of a rule that does not depend on the input
-        self.typed: Any = None
-        self.generic = False
-        self.namespace: dict[str, Any] = {}
+        self.typed = typed
+        self.recipes: dict[str, tuple[Any, ...]] = {}  # how each name of the module is made
         self.bodies: dict[Frame, plan.Scan] = {}
         self.numbers = {name: number for number, name in enumerate(knowledge.functions)}
         self.slots: dict[str, int] = {}
         self.source: list[str] = []
         self._held: dict[int, str] = {}
         self._labels = 0
-        self._wanted: list[tuple[str, bool]] = []
-        self._queued: set[tuple[str, bool]] = set()
+        self._wanted: list[tuple[str, str]] = []
+        self._queued: set[tuple[str, str]] = set()
+        self._kept: list[Any] = []  # so that no id is used twice
         self._sites = self._call_sites()
 
     # names
@@ -93,66 +62,77 @@ class Unit:
         return self.named(value)
 
     def named(self, value: Any) -> str:
-        """A name in the module for an object."""
+        """A name in the module for a constant."""
         name = self._held.get(id(value))
         if name is None:
-            name = self._held[id(value)] = f"K{len(self._held)}"
-            self.namespace[name] = value
+            if type(value) is Key:
+                name = self.recipe("K", "key", value.value)
+            else:
+                name = self.recipe("K", "value", value)
+            self._held[id(value)] = name
+            self._kept.append(value)
+        return name
+
+    def recipe(self, letter: str, *how: Any) -> str:
+        """A new name for what a recipe makes."""
+        name = f"{letter}{len(self.recipes)}"
+        self.recipes[name] = how
         return name
 
     def frozen(self, strings: list[str]) -> str:
         """A name for a set of strings that is only ever asked for membership."""
-        name = f"S{len(self.namespace)}"
-        self.namespace[name] = frozenset(strings)
-        return name
+        return self.recipe("S", "strings", sorted(set(strings)))
 
     def builtin(self, name: str) -> str:
-        """A name for a builtin's function, which makes errors undefined unless evaluation is strict."""
+        """A name for a builtin's function."""
         written = f"b_{name.replace('.', '_')}"
-        if written not in self.namespace:
-            self.namespace[written] = self._function(available(name))
+        self.recipes[written] = ("builtin", name)
         return written
-
-    def _function(self, builtin: Builtin) -> Any:
-        function = builtin.call
-        if self.strict:
-            return function
-
-        def lenient(*operands: Value) -> Value:
-            try:
-                return function(*operands)
-            except BuiltinError:
-                return UNDEFINED
-
-        return lenient
 
     # functions
 
+    def mode(self, emitter: Emitter) -> str:
+        """Which form of a function is called: typed, on documents with the data as loaded, or on any documents."""
+        if emitter.generic:
+            return "g"
+        return "f" if emitter.env[INPUT].node is None else "t"
+
     def called(self, emitter: Emitter, name: str) -> tuple[str, list[str]]:
         """The name of a rule's or function's Python function from where it is called, and its first arguments."""
-        self._want(name, emitter.generic)
-        documents = [self.document(emitter, INPUT)]
-        if emitter.generic:
-            documents.append(self.document(emitter, DATA))
-        return f"{'g' if emitter.generic else 'f'}{self.numbers[name]}", documents
+        mode = self.mode(emitter)
+        return self.want(name, mode), self.documents(emitter, mode)
 
-    def document(self, emitter: Emitter, local: int) -> str:
-        return emitter.settled(emitter.env[local]).text
+    def documents(self, emitter: Emitter, mode: str) -> list[str]:
+        """What a function of that form takes first."""
+        if mode == "t":
+            assert self.typed is not None
+            return list(self.typed.params)
+        given = [INPUT, DATA] if mode == "g" else [INPUT]
+        return [emitter.settled(emitter.env[local]).text for local in given]
 
     def dynamic(self, emitter: Emitter) -> tuple[str, list[str]]:
         """The name of the table of all rules by their paths, and what they are called with."""
+        mode = self.mode(emitter)
         for name in self.knowledge.functions:
             if self.knowledge.rule(name):
-                self._want(name, emitter.generic)
-        documents = [self.document(emitter, INPUT)]
-        if emitter.generic:
-            return "DYNAMIC_GENERIC", [*documents, self.document(emitter, DATA)]
-        return "DYNAMIC", documents
+                self.want(name, mode)
+        return f"DYNAMIC_{mode}", self.documents(emitter, mode)
 
-    def _want(self, name: str, generic: bool) -> None:
-        if (name, generic) not in self._queued:
-            self._queued.add((name, generic))
-            self._wanted.append((name, generic))
+    def want(self, name: str, mode: str) -> str:
+        """Asks for a function in one of its forms; its name in the module."""
+        if (name, mode) not in self._queued:
+            self._queued.add((name, mode))
+            self._wanted.append((name, mode))
+        return f"{mode}{self.numbers[name]}"
+
+    def tables(self) -> dict[str, list[tuple[tuple[str, ...], str]]]:
+        """What a path that is known only at run time can name, in each form."""
+        found: dict[str, list[tuple[tuple[str, ...], str]]] = {f"DYNAMIC_{mode}": [] for mode in "ftg"}
+        for name, mode in sorted(self._queued):
+            path = self.knowledge.functions[name].path
+            if path and self.knowledge.rule(name):
+                found[f"DYNAMIC_{mode}"].append((path, f"{mode}{self.numbers[name]}"))
+        return found
 
     def _call_sites(self) -> dict[str, int]:
         """How often each function may run in one evaluation; two stands for more than once."""
@@ -176,27 +156,29 @@ class Unit:
     def generate(self) -> None:
         """Every function that was asked for, and those they call."""
         while self._wanted:
-            name, generic = self._wanted.pop()
-            self._generate_function(name, generic)
+            self._function(*self._wanted.pop())
 
-    def _generate_function(self, name: str, generic: bool) -> None:
+    def _function(self, name: str, mode: str) -> None:
         function = self.knowledge.functions[name]
         scopes = self.knowledge.scopes[name]
-        self.generic = generic
         env = {local: Fact(f"l{local}", defined=local > DATA) for local in function.params}
-        params = [f"l{local}" for local in function.params if generic or local != DATA]
-        if not generic:
+        params = [f"l{local}" for local in function.params]
+        if mode != "g":
             env[DATA] = self.data_fact()
+            params.remove(f"l{DATA}")
+        if mode == "t":
+            assert self.typed is not None
+            env[INPUT] = Fact("", "object", node=self.typed.input)
+            params[:1] = self.typed.params
         slot = self.slots.get(name) if self.knowledge.rule(name) else None
-        emitter = Emitter(self, name, scopes, slot, env)
+        emitter = Emitter(self, name, scopes, slot, env, mode)
         if not self.knowledge.rule(name):
             inner = sum(call.function in self.numbers for call, _ in scopes.functions)
             if inner:
                 emitter.emit(f"spend(M[0], {inner})")
-        reached = self._body(emitter, function.blocks)
-        if reached:
+        if self._body(emitter, function.blocks):
             emitter.emit("return U")
-        self._write(f"def {'g' if generic else 'f'}{self.numbers[name]}({', '.join([*params, 'M'])}):", emitter)
+        self._write(f"def {mode}{self.numbers[name]}({', '.join([*params, 'M'])}):", emitter)
 
     def data_fact(self) -> Fact:
         return Fact(self.named(self.data), "object", value=self.data, base=True)
@@ -207,14 +189,35 @@ class Unit:
 
     def entry(self, entry: plan.Entry) -> None:
         """The function of an entry: it returns the list of its results."""
-        self.generic = False
         env = {INPUT: Fact("l0", defined=False), DATA: self.data_fact()}
-        emitter = Emitter(self, entry.name, self.knowledge.entries[entry.name], None, env)
+        emitter = Emitter(self, entry.name, self.knowledge.entries[entry.name], None, env, "f")
         emitter.emit("results = []")
         self._body(emitter, entry.blocks)
         emitter.emit("return results")
         position = list(self.knowledge.entries).index(entry.name)
         self._write(f"def entry{position}(l0, M):", emitter)
+
+    def typed_entry(self) -> bool:
+        """One function for all rules that the embedder wants, as a tuple; whether it needs an Evaluation."""
+        assert self.typed is not None
+        given = ", ".join(self.typed.params)
+        results = ", ".join(self._wanted_rule(name, collector) for name, collector in self.typed.rules.items())
+        self.generate()
+        evaluates = any("M[0]" in line or "fresh(M)" in line for line in self.source)
+        memo = "fresh((E,))" if self.slots else "(E,)" if evaluates else "None"
+        self.source += [f"def typed({given}, E):", f" M = {memo}", f" return ({results},)"]
+        return evaluates
+
+    def _wanted_rule(self, name: str, collector: Collector | None) -> str:
+        if name not in self.knowledge.functions:
+            return "U" if collector is None else "()"
+        if name not in self.constants:
+            assert self.typed is not None
+            return f"{self.want(name, 't')}({', '.join(self.typed.params)}, M)"
+        value = self.constants[name]
+        if collector is None:
+            return "U" if value is UNDEFINED else self.constant(value)
+        return self.recipe("C", "converted", name, list(value.values()) if type(value) is RegoSet else [value])
 
     def _write(self, head: str, emitter: Emitter) -> None:
         self.source.append(head)
@@ -239,16 +242,31 @@ class Unit:
             emitter.name in self.knowledge.functions and not self.knowledge.rule(emitter.name)
         )
 
-    def effects(self, emitter: Emitter, frame: Frame) -> int:
+    def effects(self, frame: Frame) -> int:
         """How many statements of a loop's body leave something behind."""
         return sum(type(one) in EFFECTS for one in statements([self.bodies[frame].block]))
 
-    def collects(self, emitter: Emitter, statement: plan.Add) -> bool:
-        """Whether an element of a set was kept in another way than in a set."""
-        return False
+    def collector(self, emitter: Emitter, local: int) -> Collector | None:
+        """What makes the elements of the set in a local, where it is not kept as a set."""
+        if self.typed is None or emitter.mode != "t" or emitter.name in self.slots:
+            return None
+        function = self.knowledge.functions[emitter.name]
+        return self.typed.rules.get(emitter.name) if local == function.result else None
 
-    def returned(self, emitter: Emitter, text: str) -> str:
-        return text
+    def collected(self, emitter: Emitter, statement: plan.Add) -> str:
+        """The expression of an element of such a set."""
+        fact = emitter.read(statement.value)
+        made = emitter.settled(fact)
+        if made.known:
+            return self.recipe("C", "element", emitter.name, made.value)
+        if fact.parts is not None and fact.kind == "object" and all(n is not None and n.known for n, _ in fact.parts):
+            fields = {name.value: held for name, held in fact.parts if name is not None}
+            held = {name: emitter.settled(part) for name, part in fields.items()}
+            known = {name: part.value for name, part in held.items() if part.known}
+            open_ = [name for name, part in held.items() if not part.known]
+            function = self.recipe("C", "partial", emitter.name, known, open_)
+            return f"{function}({', '.join(held[name].text for name in open_)})"
+        return f"{self.recipe('C', 'convert', emitter.name)}({made.text})"
 
     def merged(self, a: Value, b: Value) -> Value:
         return runtime.merge(a, b)
@@ -265,12 +283,3 @@ class Unit:
         if type(value) in (list, dict, RegoSet, str) and len(value) > LARGEST:
             return NOTHING
         return value
-
-
-def available(name: str) -> Builtin:
-    """A builtin, or the reason why a policy may not call it."""
-    if name in REFUSED:
-        raise PolicyRefused([Problem("rego_type_error", f"`{name}` is refused: {REFUSED[name]}")])
-    if name not in TABLE:
-        raise PolicyRefused([Problem("rego_type_error", f"undefined function `{name}`")])
-    return TABLE[name]
