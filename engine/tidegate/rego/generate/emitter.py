@@ -273,7 +273,9 @@ class Emitter:
             return self.unit.constant(key(fact.value))
         if fact.kind == "string" or fact.kind == "number":
             return fact.text
-        return f"{fact.text} if type({fact.text}) is str else key({fact.text})"
+        # a part of the data lives as long as the functions do, so that it needs its key made once only
+        made = f"key_base({fact.text})" if fact.base else f"key({fact.text})"
+        return f"{fact.text} if type({fact.text}) is str else {made}"
 
     def keep(self, target: int, fact: Fact) -> None:
         """From here on `target` is this; without a variable where the text alone will do."""
@@ -303,14 +305,21 @@ class Emitter:
         self.env[target] = Fact(text, fact.kind, defined=fact.defined, stable=stable, value=fact.value, base=fact.base)
 
     def compute(
-        self, target: int, text: str, kind: str, defined: bool, *, sharing: tuple[str, ...] | None = None
+        self,
+        target: int,
+        text: str,
+        kind: str,
+        defined: bool,
+        *,
+        sharing: tuple[str, ...] | None = None,
+        base: bool = False,
     ) -> None:
         """`target = text`, undefined where that is."""
         name = f"l{target}"
         self.emit(f"{name} = {text}")
         if not defined:
             self.guard(f"{name} is U")
-        self.named(target, Fact(name, kind))
+        self.named(target, Fact(name, kind, base=base))
         if sharing is not None and self.env[target].stable:
             self.shared[sharing] = self.env[target]
 
@@ -403,7 +412,7 @@ class Emitter:
         fact = self.shared.get(sharing) if sharing is not None else None
         if fact is not None and not fact.defined:
             self.guard(f"{fact.text} is U")
-            fact = Fact(fact.text, fact.kind)
+            fact = Fact(fact.text, fact.kind, base=fact.base)
             self.shared[sharing] = fact  # type: ignore[index]
         return fact
 
@@ -554,7 +563,7 @@ class Emitter:
         held = self.mutable(statement.set)
         if not value.known and value.kind not in UNTESTED and not value.text.isidentifier():
             self.emit(f"v = {value.text}")
-            value = Fact("v", value.kind)
+            value = Fact("v", value.kind, base=value.base)
         self.emit(f"{held}[{self.key_text(value)}] = {value.text}")
         if value.known and tail:
             self.leave_loops()
@@ -585,8 +594,13 @@ class Emitter:
         self.compute(statement.target, f"merge({first}, {second})", "any", a.defined or b.defined)
 
     def dot(self, statement: plan.Dot, block: Block, at: int, tail: bool) -> None:
-        source, index = self.read(statement.source), self.read(statement.key)
-        target = statement.target
+        source, index, target = self.fact(statement.source), self.read(statement.key), statement.target
+        sharing = (".", source.text, index.text) if source.stable and index.stable and source.parts is None else None
+        known = self.known(sharing)
+        if known is not None:
+            self.keep(target, known)
+            return
+        source = self.read(statement.source)
         if source.node is not None:
             if typed.dot(self, source.node, index, target):
                 return
@@ -600,12 +614,7 @@ class Emitter:
                 self.never()
             self.keep(target, self.constant(value, source.base))
             return
-        sharing = (".", source.text, index.text) if source.stable and index.stable else None
-        known = self.known(sharing)
-        if known is not None:
-            self.keep(target, known)
-            return
-        self.compute(target, self.dotted(source, index), "any", False, sharing=sharing)
+        self.compute(target, self.dotted(source, index), "any", False, sharing=sharing, base=source.base)
 
     def dotted(self, source: Fact, index: Fact) -> str:
         """`source[index]`, or U."""
@@ -712,7 +721,7 @@ class Emitter:
     def several(self, blocks: list[Block], tail: bool) -> None:
         """Blocks in turn; loops over the same collection as one loop."""
         if len(blocks) > 1:
-            self.share(blocks, {local for local, fact in self.env.items() if fact.stable and fact.node is None})
+            self.share(blocks, {local: local for local, fact in self.env.items() if fact.stable and fact.node is None})
         groups = list(siblings.groups(blocks, self.scopes))
         for number, group in enumerate(groups, 1):
             for inner in group:
@@ -721,16 +730,22 @@ class Emitter:
                 self.once(group[0], tail and number == len(groups))
             else:
                 self.joined(group)
+            if self.lines and self.lines[-1][0] == self.depth and self.lines[-1][1].startswith("return"):
+                break  # nothing comes after that
 
-    def share(self, blocks: list[Block], roots: set[int]) -> None:
-        """Computes beforehand what several blocks will ask for; where it is undefined, each of them will see that."""
-        known: dict[siblings.Path, Fact] = {(root, ()): self.env[root] for root in roots if not self.env[root].known}
-        for root, path in siblings.shared_paths(blocks, {root for root, _ in known}):
+    def share(self, blocks: list[Block], roots: dict[int, int]) -> None:
+        """Computes beforehand what several blocks will ask for; where it is undefined, each of them will see that.
+
+        `roots` are the locals that mean the same in all of them: each with the one it stands for.
+        """
+        open_ = {root: one for root, one in roots.items() if not self.env[one].known and self.env[one].parts is None}
+        known: dict[siblings.Path, Fact] = {(one, ()): self.env[one] for one in open_.values()}
+        for root, path in siblings.shared_paths(blocks, open_):
             source, index = known[root, path[:-1]], self.fact(path[-1])
             sharing = (".", source.text, index.text)
             fact = self.shared.get(sharing)
             if fact is None:
-                fact = Fact(self.unit.label(), defined=False)
+                fact = Fact(self.unit.label(), defined=False, base=source.base)
                 self.emit(f"{fact.text} = {self.dotted(source, index)}")
                 self.shared[sharing] = fact
             known[root, path] = fact
@@ -775,25 +790,20 @@ class Emitter:
             for local in others:
                 self.env[local] = self.env[first_of]
         bodies = [scan.block for scan in scans]
-        roots = {local for same in heads[-2:] for local in same}
+        roots = {local: same[0] for same in heads[-2:] for local in same}
         self.share_calls(bodies, roots)
         for body in bodies:
             self.once(body, False)
         self.close_loop(first, outer, shared, frame)
 
-    def share_calls(self, bodies: list[Block], roots: set[int]) -> None:
+    def share_calls(self, bodies: list[Block], roots: dict[int, int]) -> None:
         """As `share`, for the first thing that several bodies of a loop do with its member."""
-        done: set[tuple[str, str]] = set()
-        for call in siblings.shared_calls(bodies, roots):
-            assert type(call.args[0]) is int
-            operand = self.env[call.args[0]]
-            if (call.function, operand.text) in done:
-                continue
-            done.add((call.function, operand.text))
-            text, kind, defined = self.expression(call.function, [operand])
-            name = self.unit.label()
-            self.emit(f"{name} = {text}")
-            self.shared[call.function, operand.text] = Fact(name, kind, defined=defined)
+        for name, root in siblings.shared_calls(bodies, roots):
+            operand = self.env[root]
+            text, kind, defined = self.expression(name, [operand])
+            fact = Fact(self.unit.label(), kind, defined=defined)
+            self.emit(f"{fact.text} = {text}")
+            self.shared[name, operand.text] = fact
         self.share(bodies, roots)
 
     def gather(self, block: Block) -> None:
@@ -829,7 +839,7 @@ class Emitter:
             return None
         if not source.text.isidentifier():
             self.emit(f"s{statement.key} = {source.text}")
-            source = Fact(f"s{statement.key}", source.kind, value=source.value)
+            source = Fact(f"s{statement.key}", source.kind, value=source.value, base=source.base)
         self.charge(source)
         name, value = f"l{statement.key}", f"l{statement.value}"
         keyed = keyed and statement.key != statement.value
@@ -839,7 +849,7 @@ class Emitter:
         self.forget(statement.block)
         for local, kind in zip((statement.key, statement.value), member_kinds(source), strict=True):
             contained = self.scopes.contained(local)
-            self.env[local] = Fact(f"l{local}", kind if contained else "any", stable=contained)
+            self.env[local] = Fact(f"l{local}", kind if contained else "any", stable=contained, base=source.base)
             if not contained:
                 self.variables.add(f"l{local}")
                 self.assigned.add(f"l{local}")

@@ -66,7 +66,10 @@ def same(a: Fact, b: Fact) -> str:
         return f"{a.text} == {b.text}"
     if b.known and b.kind == "number":
         return f"{a.text} == {b.text} and type({a.text}) is not bool"
-    return f"{a.text} is {b.text} or equal({a.text}, {b.text})"
+    if {a.kind, b.kind} <= {"any", "string"}:
+        text = (a if a.kind == "any" else b).text
+        return f"({a.text} == {b.text} if type({text}) is str else equal({a.text}, {b.text}))"
+    return f"equal({a.text}, {b.text})"
 
 
 def different(a: Fact, b: Fact) -> str:

@@ -17,7 +17,20 @@ from tidegate.rego.builtins import REFUSED, TABLE, Builtin
 from tidegate.rego.errors import BuiltinError, PolicyRefused, Problem
 from tidegate.rego.generate import runtime
 from tidegate.rego.generate.typed import Typed
-from tidegate.rego.values import NUMBERS, UNDEFINED, RegoSet, Value, compare, equal, items, key, lookup, set_of, unkey
+from tidegate.rego.values import (
+    NUMBERS,
+    UNDEFINED,
+    Key,
+    RegoSet,
+    Value,
+    compare,
+    equal,
+    items,
+    key,
+    lookup,
+    set_of,
+    unkey,
+)
 
 RUNTIME: Final[dict[str, Any]] = {
     "U": UNDEFINED,
@@ -80,8 +93,24 @@ def link(linkable: Linkable, strict: bool, typed: Typed | None) -> dict[str, Any
         new[0] = memo[0]
         return new
 
+    keys: dict[int, Any] = {}
+
+    def key_base(value: Value) -> Any:
+        made = keys.get(id(value))
+        if made is None:
+            made = key(value)
+            if type(made) is Key:  # those of others may be of objects that do not stay
+                keys[id(value)] = made
+        return made
+
     tables: dict[str, dict[tuple[str, ...], Any]] = {name: {} for name in linkable.tables}
-    namespace = {**RUNTIME, **tables, "fresh": fresh, "BLANK": blank, **(typed.names if typed is not None else {})}
+    namespace = {
+        **RUNTIME,
+        **tables,
+        "fresh": fresh,
+        "key_base": key_base,
+        **(typed.names if typed is not None else {}),
+    }
     for name, recipe in linkable.recipes.items():
         namespace[name] = _made(recipe, strict, typed)
     exec(linkable.code, namespace)  # noqa: S102 - made from a plan, where every name and text is quoted

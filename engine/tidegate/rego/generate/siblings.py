@@ -88,12 +88,12 @@ def _target(statement: Any) -> int:
     return statement.result if type(statement) is plan.Call else statement.target
 
 
-def shared_paths(blocks: list[Block], roots: set[int]) -> list[Path]:
+def shared_paths(blocks: list[Block], roots: dict[int, int]) -> list[Path]:
     """The paths of fields, from a local that is known outside, that are read in two blocks or more; shortest first."""
     found: dict[Path, int] = {}
     for block in blocks:
         seen: set[Path] = set()
-        at: dict[int, Path] = {root: (root, ()) for root in roots}
+        at: dict[int, Path] = {root: (one, ()) for root, one in roots.items()}
         for statement in statements([block]):
             if type(statement) is plan.Dot and type(statement.key) is str and statement.source in at:
                 root, path = at[statement.source]
@@ -109,23 +109,19 @@ def shared_paths(blocks: list[Block], roots: set[int]) -> list[Path]:
     return sorted((read for read, count in found.items() if count > 1), key=lambda read: len(read[1]))
 
 
-def shared_calls(blocks: list[Block], roots: set[int]) -> list[plan.Call]:
-    """The calls of pure builtins on a local that is known outside, with which two blocks or more begin."""
-    found: dict[tuple[str, plan.Operand], list[plan.Call]] = {}
+def shared_calls(blocks: list[Block], roots: dict[int, int]) -> list[tuple[str, int]]:
+    """The pure builtins of one local that is known outside, with which two blocks or more begin."""
+    found: dict[tuple[str, int], int] = {}
     for block in blocks:
-        same: dict[int, int] = {}
+        same = dict(roots)
         for statement in block:
-            if type(statement) is plan.Assign and type(statement.source) is int:
-                same[statement.target] = same.get(statement.source, statement.source)
+            if type(statement) is plan.Assign and statement.source in same:
+                same[statement.target] = same[statement.source]
                 continue
             if type(statement) is plan.Call and statement.function in TABLE and len(statement.args) == 1:
                 argument = statement.args[0]
-                root = same.get(argument, argument) if type(argument) is int else None
-                if root in roots and TABLE[statement.function].pure:
-                    found.setdefault((statement.function, root), []).append(statement)
+                if type(argument) is int and argument in same and TABLE[statement.function].pure:
+                    call = (statement.function, same[argument])
+                    found[call] = found.get(call, 0) + 1
             break
-    return [
-        plan.Call(function=name, args=[root], result=calls[0].result)
-        for (name, root), calls in found.items()
-        if len(calls) > 1
-    ]
+    return [call for call, count in found.items() if count > 1]
