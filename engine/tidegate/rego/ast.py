@@ -3,7 +3,7 @@
 Every node knows where it stands: `start` and `end` are offsets into the module's source.
 
 Operators are calls of the builtins they stand for: `a + b` is plus, `a == b` equal, `a := b` assign, `a = b` eq,
-`a in b` internal.member_2, `k, v in b` internal.member_3, `a & b` and, `-x` of anything but a literal minus(0, x).
+`a in b` internal.member_2, `k, v in b` internal.member_3, `a & b` and.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Node(Struct, frozen=True, kw_only=True, eq=False):
 class Scalar(Node, frozen=True, eq=False):
     """null, a boolean, a number or a string: the value as `values.py` has it."""
 
-    value: None | bool | int | float | object
+    value: bool | int | float | object | None
 
 
 class Var(Node, frozen=True, eq=False):
@@ -80,13 +80,26 @@ class ObjectComprehension(Node, frozen=True, eq=False):
 
 
 class Template(Node, frozen=True, eq=False):
-    """`$"a {x} b"`: strings as they are, and terms between them. A part that is undefined prints `<undefined>`."""
+    """`$"a {x} b"`: strings as they are, and terms between them. A part that is undefined prints `<undefined>`.
 
-    parts: tuple[str | Term, ...]
+    An Expression stands for a term with modifiers: `$"{x with input as y}"`.
+    """
+
+    parts: tuple[str | Term | Expression, ...]
 
 
 Term: TypeAlias = (
-    Scalar | Var | Ref | Call | Array | Object | Set | ArrayComprehension | SetComprehension | ObjectComprehension | Template
+    Scalar
+    | Var
+    | Ref
+    | Call
+    | Array
+    | Object
+    | Set
+    | ArrayComprehension
+    | SetComprehension
+    | ObjectComprehension
+    | Template
 )
 
 # bodies

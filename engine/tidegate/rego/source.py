@@ -1,4 +1,4 @@
-"""The text of a module, and positions in it. Nodes carry offsets; lines and columns are worked out when somebody asks."""
+"""The text of a module, and positions in it: nodes carry offsets, lines and columns are worked out when asked for."""
 
 from bisect import bisect_right
 from functools import cached_property

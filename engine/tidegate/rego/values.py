@@ -76,11 +76,11 @@ def key(value: Value) -> Any:
     if kind is bool:
         return TRUE if value else FALSE
     if kind is list:
-        return Key(("array", *map(key, value)), value)
+        return Key(("array", *[key(held) for held in value]), value)
     if kind is RegoSet:
         return Key(("set", frozenset(value)), value)
     if kind is dict:
-        return Key(("object", frozenset((name, key(held)) for name, held in value.items())), value)
+        return Key(("object", frozenset([(name, key(value[name])) for name in value])), value)
     raise TypeError(f"{kind.__name__} is not a Rego value")
 
 
@@ -98,7 +98,7 @@ def set_of(values: Iterable[Value]) -> RegoSet:
 
 def equal(a: Value, b: Value) -> bool:
     """Rego's equality: Python's, except that booleans are no numbers, at any depth."""
-    if not a == b:
+    if a != b:
         return False
     kind = type(a)
     if kind is str:
@@ -107,11 +107,17 @@ def equal(a: Value, b: Value) -> bool:
     if kind is bool or other is bool:
         return kind is other
     if kind is list:
-        return all(map(equal, a, b))
+        for one, its in zip(a, b, strict=True):
+            if not equal(one, its):
+                return False
+        return True
     if kind is dict or kind is RegoSet:
         if kind is not other:
             return False
-        return kind is RegoSet or all(equal(held, b[name]) for name, held in a.items())
+        if kind is dict:
+            for name in a:
+                if not equal(a[name], b[name]):
+                    return False
     return True
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tidegate.rego.generate.unit import Unit
 
 DEEPEST: Final = 16  # nested blocks in one Python function; CPython refuses the twenty-first
+MOST: Final = 4096  # results of a rule that are kept
 SMALL: Final = 16  # a loop over so few constants costs nothing worth counting
 UNTESTED: Final = frozenset(("string",))  # types whose values are their own keys
 
@@ -74,8 +75,8 @@ class Emitter:
         self.certain: dict[int, Fact] = {}  # locals that are assigned once, for certain
         self.variables: set[str] = set()  # what must exist from the start
         self.assigned: set[str] = set()  # what an inner function assigns
+        self.kept = ""  # the name of what keeps results from evaluation to evaluation, by `k`
         self.loops = 0
-        self.calls = 0
 
     # lines
 
@@ -355,11 +356,10 @@ class Emitter:
             return
         rule = knowledge.rule(name)
         args = [self.text(argument) for argument in statement.args[2:]]
-        self.calls += 1
         function, given = self.unit.called(self, name)
         kind = knowledge.result_kind(name)
         call = f"{function}({', '.join([*given, *args, self.memo])})"
-        slot = self.unit.slots.get(name)
+        slot = self.unit.slot(name, self.unit.mode(self))
         if rule and slot is not None:
             shared = self.shared.get((self.memo, name))
             if shared is not None:
@@ -695,15 +695,20 @@ class Emitter:
             self.named(statement.target, Fact(name, "undefined", defined=False, value=UNDEFINED))
 
     def returns(self, statement: plan.Return, block: Block, at: int, tail: bool) -> None:
-        fact = self.fact(statement.source)
-        text = self.settled(fact).text
-        if self.slot is not None:
-            if not text.isidentifier():
-                self.emit(f"r = {text}")
-                text = "r"
-            self.emit(f"M[{self.slot}] = {text}")
-        self.emit(f"return {text}")
+        self.result(self.settled(self.fact(statement.source)).text)
         raise Unreachable
+
+    def result(self, text: str) -> None:
+        """Returns, and keeps what is returned for the next time."""
+        if (self.slot is not None or self.kept) and not text.isidentifier():
+            self.emit(f"r = {text}")
+            text = "r"
+        if self.slot is not None:
+            self.emit(f"M[{self.slot}] = {text}")
+        if self.kept:
+            self.emit(f"if len({self.kept}) > {MOST}: {self.kept}.clear()")
+            self.emit(f"{self.kept}[k] = {text}")
+        self.emit(f"return {text}")
 
     def result_add(self, statement: plan.ResultAdd, block: Block, at: int, tail: bool) -> None:
         self.emit(f"results.append({self.text(statement.value)})")

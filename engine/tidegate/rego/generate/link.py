@@ -124,6 +124,8 @@ def _made(recipe: tuple[Any, ...], strict: bool, typed: Typed | None) -> Any:
     kind, *what = recipe
     if kind == "value":
         return what[0]
+    if kind == "cache":
+        return {}
     if kind == "key":
         return key(what[0])
     if kind == "strings":

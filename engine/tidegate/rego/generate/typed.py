@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from tidegate.rego import plan
+from tidegate.rego.builtins import TABLE
 from tidegate.rego.generate.facts import Fact
+from tidegate.rego.generate.scopes import Knowledge, operands_of, statements
+from tidegate.rego.plan import INPUT
 from tidegate.rego.values import Value
 
 if TYPE_CHECKING:
@@ -24,7 +28,8 @@ class Read(Struct, frozen=True):
 
     text: str
     kind: str = "any"
-    costly: bool = False  # worth keeping for the next time
+    costly: bool = False  # made once in an evaluation
+    few: bool = False  # strings, booleans or null, and so few different ones that results may be kept by them
 
 
 class Known(Struct, frozen=True):
@@ -76,14 +81,76 @@ def dot(emitter: Emitter, part: Record, index: Fact, target: int) -> bool:
     elif type(found) is Known:
         emitter.keep(target, emitter.constant(found.value))
     elif type(found) is Read:
-        shared = emitter.shared.get(("input", found.text))
-        if shared is None and found.costly:
-            emitter.compute(target, found.text, found.kind, True, sharing=("input", found.text))
+        if found.costly:
+            name, place = f"l{target}", f"{emitter.memo}[{emitter.unit.place(found.text)}]"
+            emitter.emit(f"{name} = {place}")
+            emitter.emit(f"if {name} is MISSING: {name} = {place} = {found.text}")
+            emitter.named(target, Fact(name, found.kind))
         else:
-            emitter.keep(target, shared or Fact(found.text, found.kind))
+            emitter.keep(target, Fact(found.text, found.kind))
     return True
 
 
 def whole(part: Record) -> Fact:
     """The document of a part."""
     return Fact(part.text, "object")
+
+
+class Fields:
+    """Which fields of the input each function reads, itself or through others."""
+
+    def __init__(self, knowledge: Knowledge, document: Record) -> None:
+        self._knowledge = knowledge
+        self._document = document
+        self._found: dict[str, frozenset[Read] | None] = {}
+
+    def of(self, name: str) -> frozenset[Read] | None:
+        """The fields; None where they cannot be told, or where the result depends on more than fields."""
+        if name not in self._found:
+            self._found[name] = None
+            self._found[name] = self._read(name)
+        return self._found[name]
+
+    def keys(self, name: str) -> list[str]:
+        """The expressions of the fields by which a rule's results may be kept; none where they may not be."""
+        calls = self._knowledge.scopes[name].functions
+        if not self._knowledge.rule(name) or not calls:
+            return []
+        read = self.of(name)
+        return sorted(field.text for field in read) if read and all(field.few for field in read) else []
+
+    def _read(self, name: str) -> frozenset[Read] | None:
+        function = self._knowledge.functions[name]
+        at: dict[int, Record] = {INPUT: self._document}
+        read: set[Read] = set()
+        for statement in statements(function.blocks):
+            kind = type(statement)
+            if kind is plan.With or kind is plan.CallDynamic:
+                return None
+            if kind is plan.Call:
+                called = self._called(statement, at)  # type: ignore[arg-type]
+                if called is None:
+                    return None
+                read |= called
+            elif kind is plan.Dot and statement.source in at:  # type: ignore[attr-defined]
+                part = at[statement.source].fields.get(statement.key)  # type: ignore[attr-defined]
+                if type(part) is Record:
+                    at[statement.target] = part  # type: ignore[attr-defined]
+                elif type(part) is Read:
+                    read.add(part)
+                elif part is None:
+                    return None
+            elif kind is plan.Assign and statement.source in at:  # type: ignore[attr-defined]
+                at[statement.target] = at[statement.source]  # type: ignore[attr-defined]
+            elif kind is not plan.IsDefined and any(
+                type(operand) is int and operand in at for operand in operands_of(statement)
+            ):
+                return None  # a whole part of the document
+        return frozenset(read)
+
+    def _called(self, call: plan.Call, at: dict[int, Record]) -> frozenset[Read] | None:
+        if call.function in self._knowledge.functions:
+            return None if any(argument in at for argument in call.args[2:]) else self.of(call.function)
+        builtin = TABLE.get(call.function)
+        pure = builtin is not None and builtin.pure
+        return frozenset() if pure and not any(argument in at for argument in call.args) else None

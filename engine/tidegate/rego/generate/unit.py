@@ -12,7 +12,7 @@ from tidegate.rego.generate import runtime
 from tidegate.rego.generate.emitter import Emitter, Frame
 from tidegate.rego.generate.facts import NOTHING, Fact
 from tidegate.rego.generate.scopes import Knowledge, statements
-from tidegate.rego.generate.typed import Collector, Typed
+from tidegate.rego.generate.typed import Collector, Fields, Typed
 from tidegate.rego.plan import DATA, INPUT
 from tidegate.rego.values import UNDEFINED, Key, RegoSet, Value
 
@@ -43,6 +43,7 @@ class Unit:
         self._queued: set[tuple[str, str]] = set()
         self._kept: list[Any] = []  # so that no id is used twice
         self._sites = self._call_sites()
+        self._fields = Fields(knowledge, typed.input) if typed is not None else None
 
     # names
 
@@ -151,7 +152,11 @@ class Unit:
         """A place in the memo for every rule that could run twice."""
         for name in self.knowledge.functions:
             if self.knowledge.rule(name) and self._sites.get(name, 0) > 1 and name not in self.constants:
-                self.slots[name] = len(self.slots) + 1
+                self.place(name)
+
+    def place(self, name: str) -> int:
+        """Where the memo keeps what is made once in an evaluation."""
+        return self.slots.setdefault(name, len(self.slots) + 1)
 
     def generate(self) -> None:
         """Every function that was asked for, and those they call."""
@@ -170,14 +175,20 @@ class Unit:
             assert self.typed is not None
             env[INPUT] = Fact("", "object", node=self.typed.input)
             params[:1] = self.typed.params
-        slot = self.slots.get(name) if self.knowledge.rule(name) else None
-        emitter = Emitter(self, name, scopes, slot, env, mode)
+        emitter = Emitter(self, name, scopes, self.slot(name, mode), env, mode)
+        keys = self.kept_by(name, mode)
+        if keys:
+            emitter.kept = self.recipe("C", "cache")
+            together = ", ".join(keys)
+            emitter.emit(f"k = {together if len(keys) == 1 else f'({together})'}")
+            emitter.emit(f"r = {emitter.kept}.get(k, MISSING)")
+            emitter.emit("if r is not MISSING: return r")
         if not self.knowledge.rule(name):
             inner = sum(call.function in self.numbers for call, _ in scopes.functions)
             if inner:
                 emitter.emit(f"spend(M[0], {inner})")
         if self._body(emitter, function.blocks):
-            emitter.emit("return U")
+            emitter.result("U")
         self._write(f"def {mode}{self.numbers[name]}({', '.join([*params, 'M'])}):", emitter)
 
     def data_fact(self) -> Fact:
@@ -228,6 +239,14 @@ class Unit:
         self.source += [" " * depth + text for depth, text in emitter.lines]
 
     # what the emitter asks
+
+    def slot(self, name: str, mode: str) -> int | None:
+        """Where the memo of an evaluation keeps a rule's result, if it does."""
+        return None if self.kept_by(name, mode) else self.slots.get(name)
+
+    def kept_by(self, name: str, mode: str) -> list[str]:
+        """The expressions by which a rule's result is kept from evaluation to evaluation, if it is."""
+        return self._fields.keys(name) if self._fields is not None and mode == "t" else []
 
     def always_defined(self, name: str) -> bool:
         """Whether a function's result is a composite that its first statement makes."""

@@ -1,0 +1,171 @@
+"""The `input` document as the gateway's own values have it, so that a policy reads them without one being made.
+
+What is listed here is read by compiled policies straight from the `Call` and the `Caller`; a field that nothing fills
+yet is null, and null is what policies see. tests/decide/test_reading.py holds this table against the Structs of
+`input.py`: every field is in both.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from tidegate.decide.input import VERSION, WEEKDAYS, Time
+from tidegate.model import Call, Caller
+from tidegate.rego.generate.typed import Known, Part, Read, Record
+
+PARAMETERS: Final = ("call", "caller", "ns")
+HOUR: Final = 3_600_000_000_000
+DAY: Final = 24 * HOUR
+JOINED: Final = "\n"  # between the texts of a message's parts
+
+
+def user(call: Call) -> str | None:
+    """Whom the client says it acts for."""
+    return call.fields.end_user if call.fields is not None else None
+
+
+def max_tokens(call: Call) -> int | None:
+    return call.fields.output_limit if call.fields is not None else None
+
+
+def answers(call: Call) -> int | None:
+    return call.fields.n if call.fields is not None else None
+
+
+def rfc3339(ns: int) -> str:
+    return Time.at(ns).rfc3339
+
+
+def messages(call: Call) -> list[dict[str, Any]]:
+    """What is said to the model, whatever the dialect calls it, oldest first."""
+    found: list[dict[str, Any]] = []
+    for name in ("system", "instructions"):
+        content = _field(call, name)
+        if content is not None:
+            found.append(_message("system", content))
+    for name in ("messages", "prompt", "input"):
+        content = _field(call, name)
+        for said in content if isinstance(content, list) else [] if content is None else [content]:
+            if isinstance(said, dict):
+                found.append(_message(said.get("role"), said.get("content")))
+            else:
+                found.append(_message("user", said))
+    return found
+
+
+def _field(call: Call, name: str) -> Any:
+    """A field of the body that is decoded only when a policy asks for it."""
+    content = getattr(call.fields, name, None)
+    if isinstance(content, msgspec.Raw):
+        return msgspec.json.decode(content)
+    return content if isinstance(content, str) else None
+
+
+def _message(role: object, content: object) -> dict[str, Any]:
+    parts = [_part(part) for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    texts = [part["text"] for part in parts if part["text"] is not None]
+    text = content if isinstance(content, str) else JOINED.join(texts) if texts else None
+    return {"role": role if isinstance(role, str) else None, "text": text, "parts": parts}
+
+
+def _part(part: dict[str, Any]) -> dict[str, Any]:
+    kind, text = part.get("type"), part.get("text")
+    return {"type": kind if isinstance(kind, str) else None, "text": text if isinstance(text, str) else None}
+
+
+def tools(call: Call) -> list[dict[str, Any]]:
+    """The tools on offer. A function tool is known by its function's name."""
+    offered = _field(call, "tools")
+    found = []
+    for tool in offered if isinstance(offered, list) else []:
+        function = tool.get("function") if isinstance(tool, dict) else None
+        named = function if isinstance(function, dict) else tool
+        name = named.get("name") if isinstance(named, dict) else None
+        found.append({"name": name if isinstance(name, str) else None})
+    return found
+
+
+class Own(msgspec.Struct, frozen=True):
+    """The part of a body that is the caller's own."""
+
+    metadata: dict[str, Any] | None = None
+
+
+def metadata(call: Call) -> dict[str, Any]:
+    """The caller's own fields; empty where the body has none."""
+    if call.fields is None:
+        return {}
+    try:
+        return msgspec.json.decode(call.body, type=Own).metadata or {}
+    except msgspec.ValidationError:  # metadata that is no object
+        return {}
+
+
+def _record(fields: dict[str, Part]) -> Record:
+    """A part of the document, with the expression that makes it whole."""
+    texts = {name: repr(part.value) if isinstance(part, Known) else part.text for name, part in fields.items()}
+    return Record(fields, "{" + ", ".join(f"{name!r}: {text}" for name, text in texts.items()) + "}")
+
+
+FIELDS: Final[dict[str, dict[str, Part]]] = {
+    "time": {
+        "ns": Read("ns", "number"),
+        "rfc3339": Read("rfc3339(ns)", "string", costly=True),
+        "weekday": Read(f"WEEKDAYS[(ns // {DAY} + 3) % 7]", "string", few=True),
+        "hour": Read(f"(ns // {HOUR} % 24)", "number"),
+    },
+    "run": {
+        "id": Read("call.run.decode()", "string", costly=True),
+        "session": Known(None),
+        "parent": Known(None),
+        "tags": Known([]),
+    },
+    "caller": {
+        "tenant": Read("caller.tenant", "string", few=True),
+        "key": Known(None),
+        "user": Read("user(call)"),
+        "roles": Known([]),
+        "ip": Known(None),
+        "mode": Read("caller.mode", "string", few=True),
+    },
+    "request": {
+        "endpoint": Read("call.route.endpoint", "string", few=True),
+        "provider": Read("call.route.dialect.name", "string", few=True),
+        "integration": Known(None),
+        "model": Read("(call.model or None)", few=True),
+        "stream": Read("call.stream", "boolean", few=True),
+        "max_tokens": Read("max_tokens(call)"),
+        "n": Read("answers(call)"),
+        "messages": Read("messages(call)", "array", costly=True),
+        "tools": Read("tools(call)", "array", costly=True),
+        "metadata": Read("metadata(call)", "object", costly=True),
+        "bytes": Read("len(call.body)", "number"),
+    },
+    "estimate": {
+        "prompt_tokens": Known(None),
+        "prompt_kind": Known(None),
+        "output_tokens": Known(None),
+        "usd": Known(None),
+    },
+}
+NAMES: Final[dict[str, Any]] = {
+    function.__name__: function for function in (user, max_tokens, answers, rfc3339, messages, tools, metadata)
+} | {"WEEKDAYS": WEEKDAYS}
+
+
+DOCUMENT: Final = _record(
+    {
+        "version": Known(VERSION),
+        "phase": Known("admission"),
+        **{name: _record(fields) for name, fields in FIELDS.items()},
+        "findings": Known([]),
+        "limits": Known({}),
+    }
+)
+_WHOLE: Final = compile(DOCUMENT.text, "<input>", "eval")
+
+
+def document(call: Call, caller: Caller, ns: int) -> dict[str, Any]:
+    """The whole document of a call, for those who need it as one."""
+    made: dict[str, Any] = eval(_WHOLE, {**NAMES, "call": call, "caller": caller, "ns": ns})  # noqa: S307 - from above
+    return made
