@@ -4,6 +4,7 @@ import time
 from collections.abc import Hashable
 
 from tidegate.rego.errors import BudgetExhausted
+from tidegate.rego.values import RegoSet, Value
 
 # One unit is about one step of a loop, or 64 bytes of a value made. A decision takes some hundred; ten million take
 # some seconds, which is where a runaway policy ends.
@@ -13,16 +14,31 @@ BUDGET = 10_000_000
 class Evaluation:
     """Made anew for every evaluation, so that policies have no global state and can run in many threads."""
 
-    __slots__ = ("budget", "cache", "strict", "time_ns")
+    __slots__ = ("budget", "cache", "strict", "time_ns", "weights")
 
     def __init__(self, strict: bool = False, time_ns: int | None = None, budget: int = BUDGET) -> None:
         self.strict = strict  # a builtin's error stops the evaluation instead of making its expression undefined
         self.time_ns = time.time_ns() if time_ns is None else time_ns  # time stands still while a policy runs
         self.budget = budget
         self.cache: dict[Hashable, object] = {}  # rand.intn and uuid.rfc4122 answer the same question alike
+        self.weights: dict[int, tuple[object, int]] = {}  # by id: composites, and how large they are written out
 
     def spend(self, units: int) -> None:
         """Takes from the budget, before the work is done."""
         self.budget -= units
         if self.budget < 0:
             raise BudgetExhausted("the policy did more work than one evaluation may")
+
+    def weigh(self, value: Value) -> int:
+        """How many values one is when it is written out. A part that is shared counts each time, and is walked once.
+
+        Sixty lines, each an array of the one above it twice, are small in memory and without end for their reader.
+        """
+        kind = type(value)
+        if kind is not list and kind is not dict and kind is not RegoSet:
+            return 1
+        held = self.weights.get(id(value))
+        if held is None:
+            weight = 1 + sum(map(self.weigh, value if kind is list else value.values()))
+            held = self.weights[id(value)] = (value, weight)
+        return held[1]

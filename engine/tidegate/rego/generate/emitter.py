@@ -217,7 +217,7 @@ class Emitter:
             self.never()
         if not fact.defined:
             self.guard(f"{fact.text} is U")
-            fact = Fact(fact.text, fact.kind, stable=fact.stable, node=fact.node)
+            fact = Fact(fact.text, fact.kind, stable=fact.stable, node=fact.node, given=fact.given)
             self.env[operand] = fact  # type: ignore[index]
         return fact
 
@@ -251,13 +251,24 @@ class Emitter:
         """An array, object or set of its parts."""
         pairs = [(None if name is None else self.settled(name), self.settled(held)) for name, held in parts]
         if all(held.known and (name is None or name.known) for name, held in pairs):
-            return self.constant(build(kind, [(None if n is None else n.value, held.value) for n, held in pairs]))
+            value = build(kind, [(None if n is None else n.value, held.value) for n, held in pairs])
+            if self.unit.foldable(value):
+                return self.constant(value)
         if kind == "array":
-            return Fact(f"[{', '.join(held.text for _, held in pairs)}]", kind)
-        if kind == "object":
+            text = f"[{', '.join(held.text for _, held in pairs)}]"
+        elif kind == "object":
             shown = (f"{self.key_text(name)}: {held.text}" for name, held in pairs if name is not None)
-            return Fact(f"{{{', '.join(shown)}}}", kind)
-        return Fact(f"set_of(({', '.join(held.text for _, held in pairs)},))", kind)
+            text = f"{{{', '.join(shown)}}}"
+        else:
+            text = f"set_of(({', '.join(held.text for _, held in pairs)},))"
+        if not all(held.light and (name is None or name.light) for name, held in pairs):
+            text = f"held({self.memo}[0], {text})"
+        return Fact(text, kind)
+
+    def hold(self, composite: int, member: Fact) -> None:
+        """Accounts for what was just put into a composite, where that may itself be one that was made here."""
+        if not member.light:
+            self.emit(f"if type({member.text}) in COMPOSITES: hold({self.memo}[0], l{composite}, {member.text})")
 
     def settled(self, fact: Fact) -> Fact:
         """A fact whose text is the whole value."""
@@ -302,8 +313,20 @@ class Emitter:
         if len(self.scopes.writes[target]) == 1 and not any(frame.used or frame.looped for frame in self.stack):
             # nothing can have left any block before this, so from here on it always is what it is now
             stable = True
-            self.certain[target] = Fact(text, fact.kind, defined=fact.defined, value=fact.value, base=fact.base)
-        self.env[target] = Fact(text, fact.kind, defined=fact.defined, stable=stable, value=fact.value, base=fact.base)
+            self.certain[target] = self.renamed(fact, text, True)
+        self.env[target] = self.renamed(fact, text, stable)
+
+    def renamed(self, fact: Fact, text: str, stable: bool) -> Fact:
+        """The same fact about another text."""
+        return Fact(
+            text,
+            fact.kind,
+            defined=fact.defined,
+            stable=stable,
+            value=fact.value,
+            base=fact.base,
+            given=fact.given,
+        )
 
     def compute(
         self,
@@ -314,13 +337,14 @@ class Emitter:
         *,
         sharing: tuple[str, ...] | None = None,
         base: bool = False,
+        given: bool = False,
     ) -> None:
         """`target = text`, undefined where that is."""
         name = f"l{target}"
         self.emit(f"{name} = {text}")
         if not defined:
             self.guard(f"{name} is U")
-        self.named(target, Fact(name, kind, base=base))
+        self.named(target, Fact(name, kind, base=base, given=given))
         if sharing is not None and self.env[target].stable:
             self.shared[sharing] = self.env[target]
 
@@ -412,7 +436,7 @@ class Emitter:
         fact = self.shared.get(sharing) if sharing is not None else None
         if fact is not None and not fact.defined:
             self.guard(f"{fact.text} is U")
-            fact = Fact(fact.text, fact.kind, base=fact.base)
+            fact = Fact(fact.text, fact.kind, base=fact.base, given=fact.given)
             self.shared[sharing] = fact  # type: ignore[index]
         return fact
 
@@ -484,9 +508,7 @@ class Emitter:
         name = f"l{target}"
         self.variables.add(name)
         self.assigned.add(name)
-        if not source.known and not source.text.isidentifier():
-            self.emit(f"v = {source.text}")
-            source = Fact("v", source.kind)
+        source = self.simple(source)
         self.emit(f"if {name} is U: {name} = {source.text}")
         self.emit(f"elif {different(Fact(name), source)}: conflict()")
         self.env[target] = Fact(name, source.kind, stable=False)
@@ -539,19 +561,22 @@ class Emitter:
 
     def append(self, statement: plan.Append, block: Block, at: int, tail: bool) -> None:
         if not self.add_part(statement.array, None, statement.value):
-            value = self.settled(self.read(statement.value)).text
-            self.emit(f"{self.mutable(statement.array)}.append({value})")
+            value = self.simple(self.settled(self.read(statement.value)))
+            self.emit(f"{self.mutable(statement.array)}.append({value.text})")
+            self.hold(statement.array, value)
 
     def insert(self, statement: plan.Insert, block: Block, at: int, tail: bool) -> None:
         if not self.add_part(statement.object, statement.key, statement.value):
-            name = self.key_text(self.settled(self.read(statement.key)))
-            value = self.settled(self.read(statement.value)).text
-            self.emit(f"{self.mutable(statement.object)}[{name}] = {value}")
+            name = self.key_text(self.simple(self.settled(self.read(statement.key)), "k"))
+            value = self.simple(self.settled(self.read(statement.value)))
+            self.emit(f"{self.mutable(statement.object)}[{name}] = {value.text}")
+            self.hold(statement.object, value)
 
     def insert_once(self, statement: plan.InsertOnce, block: Block, at: int, tail: bool) -> None:
-        name = self.key_text(self.settled(self.read(statement.key)))
-        value = self.settled(self.read(statement.value)).text
-        self.emit(f"insert_once({self.mutable(statement.object)}, {name}, {value})")
+        name = self.key_text(self.simple(self.settled(self.read(statement.key)), "k"))
+        value = self.simple(self.settled(self.read(statement.value)))
+        self.emit(f"insert_once({self.mutable(statement.object)}, {name}, {value.text})")
+        self.hold(statement.object, value)
 
     def add(self, statement: plan.Add, block: Block, at: int, tail: bool) -> None:
         if self.add_part(statement.set, None, statement.value):
@@ -559,14 +584,20 @@ class Emitter:
         if self.unit.collector(self, statement.set) is not None:
             self.emit(f"l{statement.set}.append({self.unit.collected(self, statement)})")
             return
-        value = self.settled(self.read(statement.value))
+        value = self.simple(self.settled(self.read(statement.value)))
         held = self.mutable(statement.set)
-        if not value.known and value.kind not in UNTESTED and not value.text.isidentifier():
-            self.emit(f"v = {value.text}")
-            value = Fact("v", value.kind, base=value.base)
+        if not value.light:
+            self.hold(statement.set, value)  # first: to make its key is to read all of it
         self.emit(f"{held}[{self.key_text(value)}] = {value.text}")
         if value.known and tail:
             self.leave_loops()
+
+    def simple(self, fact: Fact, name: str = "v") -> Fact:
+        """A fact whose text may be written twice."""
+        if fact.known or fact.text.isidentifier():
+            return fact
+        self.emit(f"{name} = {fact.text}")
+        return Fact(name, fact.kind, base=fact.base, given=fact.given)
 
     def leave_loops(self) -> None:
         """A constant was added as the last thing in some loops that do nothing else: once is enough."""
@@ -614,7 +645,9 @@ class Emitter:
                 self.never()
             self.keep(target, self.constant(value, source.base))
             return
-        self.compute(target, self.dotted(source, index), "any", False, sharing=sharing, base=source.base)
+        self.compute(
+            target, self.dotted(source, index), "any", False, sharing=sharing, base=source.base, given=source.given
+        )
 
     def dotted(self, source: Fact, index: Fact) -> str:
         """`source[index]`, or U."""
@@ -750,7 +783,7 @@ class Emitter:
             sharing = (".", source.text, index.text)
             fact = self.shared.get(sharing)
             if fact is None:
-                fact = Fact(self.unit.label(), defined=False, base=source.base)
+                fact = Fact(self.unit.label(), defined=False, base=source.base, given=source.given)
                 self.emit(f"{fact.text} = {self.dotted(source, index)}")
                 self.shared[sharing] = fact
             known[root, path] = fact
@@ -844,7 +877,7 @@ class Emitter:
             return None
         if not source.text.isidentifier():
             self.emit(f"s{statement.key} = {source.text}")
-            source = Fact(f"s{statement.key}", source.kind, value=source.value, base=source.base)
+            source = Fact(f"s{statement.key}", source.kind, value=source.value, base=source.base, given=source.given)
         self.charge(source)
         name, value = f"l{statement.key}", f"l{statement.value}"
         keyed = keyed and statement.key != statement.value
@@ -854,7 +887,8 @@ class Emitter:
         self.forget(statement.block)
         for local, kind in zip((statement.key, statement.value), member_kinds(source), strict=True):
             contained = self.scopes.contained(local)
-            self.env[local] = Fact(f"l{local}", kind if contained else "any", stable=contained, base=source.base)
+            kind = kind if contained else "any"
+            self.env[local] = Fact(f"l{local}", kind, stable=contained, base=source.base, given=source.given)
             if not contained:
                 self.variables.add(f"l{local}")
                 self.assigned.add(f"l{local}")

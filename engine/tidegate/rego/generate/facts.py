@@ -25,10 +25,10 @@ class Fact:
     `text` is an expression without side effects. `stable` says that it means the same value as long as the local is
     in scope, so that the text may stand wherever the local does. `value` is the value itself where it is known.
     `parts` are those of an array, object or set that was not put together yet: keys and facts. `base` marks a part of
-    the data as it was loaded, where a number names the same member as its text.
+    the data as it was loaded, where a number names the same member as its text; `given` a part of that or of the input.
     """
 
-    __slots__ = ("base", "defined", "kind", "node", "parts", "stable", "text", "value")
+    __slots__ = ("base", "defined", "given", "kind", "node", "parts", "stable", "text", "value")
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Fact:
         parts: list[tuple[Fact | None, Fact]] | None = None,
         node: Any = None,
         base: bool = False,
+        given: bool = False,
     ) -> None:
         self.text = text
         self.kind = kind
@@ -50,6 +51,12 @@ class Fact:
         self.parts = parts
         self.node = node
         self.base = base
+        self.given = given or base
+
+    @property
+    def light(self) -> bool:
+        """Whether it adds nothing to what holds it: it is no composite, or one that nobody here put together."""
+        return self.given or self.known or self.kind in ("string", "number", "boolean", "null")
 
     @property
     def known(self) -> bool:

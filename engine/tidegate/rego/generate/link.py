@@ -18,6 +18,7 @@ from tidegate.rego.errors import BuiltinError, PolicyRefused, Problem
 from tidegate.rego.generate import runtime
 from tidegate.rego.generate.typed import Typed
 from tidegate.rego.values import (
+    COLLECTIONS,
     NUMBERS,
     UNDEFINED,
     Key,
@@ -41,7 +42,10 @@ RUNTIME: Final[dict[str, Any]] = {
     "compare": compare,
     "conflict": runtime.conflict,
     "call_dynamic": runtime.call_dynamic,
+    "COMPOSITES": COLLECTIONS,
     "equal": equal,
+    "held": runtime.held,
+    "hold": runtime.hold,
     "insert_once": runtime.insert_once,
     "items": items,
     "items_unordered": runtime.items_unordered,

@@ -49,8 +49,14 @@ class Program:
 
     def evaluate(self, entry: str, input: Value = UNDEFINED, evaluation: Evaluation | None = None) -> list[Value]:
         """The results of an entry; raises an EvaluationError where it has no answer."""
-        memo = self._fresh((Evaluation(self.strict) if evaluation is None else evaluation,))
-        return self._entries[entry](input, memo)  # type: ignore[no-any-return]
+        if evaluation is None:
+            evaluation = Evaluation(self.strict)
+        try:
+            return self._entries[entry](input, self._fresh((evaluation,)))  # type: ignore[no-any-return]
+        except RecursionError:
+            raise EvaluationError("a value is nested too deeply") from None
+        except (MemoryError, ArithmeticError, UnicodeError) as error:
+            raise EvaluationError(f"a value is out of all bounds: {type(error).__name__}") from None
 
 
 def _compiled(plan: Plan, data: Value, strict: bool, typed: Typed | None) -> Linkable:

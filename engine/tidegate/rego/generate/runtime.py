@@ -124,3 +124,16 @@ def spend(evaluation: Evaluation, units: int) -> None:
     evaluation.budget -= units
     if evaluation.budget < 0:
         exhausted()
+
+
+def hold(evaluation: Evaluation, composite: Value, member: Value) -> None:
+    """Accounts for a composite that was put into another: written out, that one is larger by all of it."""
+    weight = evaluation.weigh(member)
+    spend(evaluation, weight)
+    evaluation.weights[id(composite)] = (composite, weight + evaluation.weights.get(id(composite), (None, 1))[1])
+
+
+def held(evaluation: Evaluation, composite: Value) -> Value:
+    """Accounts for a composite that was made of others."""
+    spend(evaluation, evaluation.weigh(composite))
+    return composite

@@ -85,15 +85,15 @@ def dot(emitter: Emitter, part: Record, index: Fact, target: int) -> bool:
             name, place = f"l{target}", f"{emitter.memo}[{emitter.unit.place(found.text)}]"
             emitter.emit(f"{name} = {place}")
             emitter.emit(f"if {name} is MISSING: {name} = {place} = {found.text}")
-            emitter.named(target, Fact(name, found.kind))
+            emitter.named(target, Fact(name, found.kind, given=True))
         else:
-            emitter.keep(target, Fact(found.text, found.kind))
+            emitter.keep(target, Fact(found.text, found.kind, given=True))
     return True
 
 
 def whole(part: Record) -> Fact:
     """The document of a part."""
-    return Fact(part.text, "object")
+    return Fact(part.text, "object", given=True)
 
 
 class Fields:

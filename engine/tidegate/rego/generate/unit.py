@@ -42,6 +42,7 @@ class Unit:
         self._wanted: list[tuple[str, str]] = []
         self._queued: set[tuple[str, str]] = set()
         self._kept: list[Any] = []  # so that no id is used twice
+        self._scale = Evaluation()
         self._sites = self._call_sites()
         self._fields = Fields(knowledge, typed.input) if typed is not None else None
 
@@ -166,7 +167,7 @@ class Unit:
     def _function(self, name: str, mode: str) -> None:
         function = self.knowledge.functions[name]
         scopes = self.knowledge.scopes[name]
-        env = {local: Fact(f"l{local}", defined=local > DATA) for local in function.params}
+        env = {local: Fact(f"l{local}", defined=local > DATA, given=local <= DATA) for local in function.params}
         params = [f"l{local}" for local in function.params]
         if mode != "g":
             env[DATA] = self.data_fact()
@@ -200,7 +201,7 @@ class Unit:
 
     def entry(self, entry: plan.Entry) -> None:
         """The function of an entry: it returns the list of its results."""
-        env = {INPUT: Fact("l0", defined=False), DATA: self.data_fact()}
+        env = {INPUT: Fact("l0", defined=False, given=True), DATA: self.data_fact()}
         emitter = Emitter(self, entry.name, self.knowledge.entries[entry.name], None, env, "f")
         emitter.emit("results = []")
         self._body(emitter, entry.blocks)
@@ -290,6 +291,10 @@ class Unit:
     def merged(self, a: Value, b: Value) -> Value:
         return runtime.merge(a, b)
 
+    def foldable(self, value: Value) -> bool:
+        """Whether a constant is small enough to be kept as one."""
+        return self._scale.weigh(value) <= LARGEST
+
     def fold(self, name: str, operands: list[Value]) -> Value:
         """A builtin's result on constants; NOTHING where it fails or is large, so that it happens in its time."""
         builtin = TABLE[name]
@@ -299,6 +304,6 @@ class Unit:
             value = builtin.call(*operands)
         except EvaluationError:
             return NOTHING
-        if type(value) in (list, dict, RegoSet, str) and len(value) > LARGEST:
+        if type(value) is str and len(value) > LARGEST:
             return NOTHING
-        return value
+        return value if self.foldable(value) else NOTHING
