@@ -25,9 +25,9 @@ class Evaluation:
 
     def spend(self, units: int) -> None:
         """Takes from the budget, before the work is done."""
-        self.budget -= units
-        if self.budget < 0:
+        if units > self.budget:
             raise BudgetExhausted("the policy did more work than one evaluation may")
+        self.budget -= units
 
     def weigh(self, value: Value) -> int:
         """How many values one is when it is written out. A part that is shared counts each time, and is walked once.
@@ -39,6 +39,8 @@ class Evaluation:
             return 1
         held = self.weights.get(id(value))
         if held is None:
-            weight = 1 + sum(map(self.weigh, value if kind is list else value.values()))
+            weight = 1
+            for part in value if kind is list else value.values():
+                weight += self.weigh(part)
             held = self.weights[id(value)] = (value, weight)
         return held[1]

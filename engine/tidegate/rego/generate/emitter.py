@@ -261,7 +261,8 @@ class Emitter:
             text = f"{{{', '.join(shown)}}}"
         else:
             text = f"set_of(({', '.join(held.text for _, held in pairs)},))"
-        if not all(held.light and (name is None or name.light) for name, held in pairs):
+        heavy = sum(not part.light for pair in pairs for part in pair if part is not None)
+        if heavy > 1:  # what holds one composite is hardly larger than that
             text = f"held({self.memo}[0], {text})"
         return Fact(text, kind)
 

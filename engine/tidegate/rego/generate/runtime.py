@@ -2,7 +2,7 @@
 
 from typing import Any, NoReturn
 
-from tidegate.rego.errors import BudgetExhausted, Conflict
+from tidegate.rego.errors import Conflict
 from tidegate.rego.evaluation import Evaluation
 from tidegate.rego.values import UNDEFINED, Key, RegoSet, Value, equal, items, key, lookup, ordered
 
@@ -21,10 +21,6 @@ MISSING = Missing()
 
 def conflict() -> NoReturn:
     raise Conflict("complete rules must not produce multiple outputs")
-
-
-def exhausted() -> NoReturn:
-    raise BudgetExhausted("the policy did more work than one evaluation may")
 
 
 def insert_once(held: dict[Any, Value], name: Any, value: Value) -> None:
@@ -113,17 +109,21 @@ def member(value: Value, collection: Value) -> bool:
     if kind is RegoSet:
         return key(value) in collection
     if kind is list:
-        return value in collection if type(value) is str else any(equal(value, held) for held in collection)
-    if kind is dict:
-        return any(equal(value, held) for held in collection.values())
+        if type(value) is str:
+            return value in collection
+        for held in collection:
+            if equal(value, held):
+                return True
+    elif kind is dict:
+        for held in collection.values():
+            if equal(value, held):
+                return True
     return False
 
 
 def spend(evaluation: Evaluation, units: int) -> None:
     """Evaluation.spend, without a method's lookup."""
-    evaluation.budget -= units
-    if evaluation.budget < 0:
-        exhausted()
+    evaluation.spend(units)
 
 
 def hold(evaluation: Evaluation, composite: Value, member: Value) -> None:
