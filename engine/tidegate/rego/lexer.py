@@ -101,7 +101,7 @@ class Lexer:
         self._templates: list[tuple[str, int]] = []  # its quote, and the braces open in what is around it
         position = 1 if self.text.startswith("\ufeff") else 0
         while position >= 0:
-            position = self._run(position)
+            position = self._run(position if len(self.problems) < PROBLEMS else len(self.text))
 
     def _run(self, position: int) -> int:
         """Takes ordinary tokens; at anything else it stops and says where to go on, at the end -1."""
@@ -156,8 +156,7 @@ class Lexer:
         return end
 
     def _bad(self, start: int, end: int, message: str, hint: str | None = None) -> int:
-        if len(self.problems) < PROBLEMS:
-            self.problems.append(Problem("rego_parse_error", message, self.source, start, end, hint))
+        self.problems.append(Problem("rego_parse_error", message, self.source, start, end, hint))
         return self._add("bad", start, end, None)
 
     def _mark(self, mark: str, start: int, end: int) -> int:
