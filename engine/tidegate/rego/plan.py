@@ -294,14 +294,67 @@ class _Reader:
         return 0 if written is None else written
 
 
-
 def read(text: bytes | str) -> Plan:
     """The plan of a plan.json; PolicyRefused where it is none."""
     try:
-        return from_document(json.loads(text))
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-        problem = Problem("rego_plan_error", f"this is not a plan of OPA's IR: {type(error).__name__} {error}")
-        raise PolicyRefused([problem]) from None
+        made = from_document(json.loads(text))
+        _check(made)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError, RecursionError) as error:
+        said = str(error) if type(error) is ValueError else type(error).__name__
+        raise PolicyRefused([Problem("rego_plan_error", f"this is not a plan of OPA's IR: {said}")]) from None
+    return made
+
+
+# checking: what the code generation relies upon, in a plan that somebody else made
+
+_LOCALS = 1 << 20  # in one function; more is no plan but an attempt
+_OPERANDS = frozenset(("source", "key", "value", "a", "b"))
+
+
+def _check(made: Plan) -> None:
+    params = {function.name: len(function.params) for function in made.functions}
+    for function in made.functions:
+        if len(function.params) < 2 or function.params[:2] != [INPUT, DATA]:
+            raise ValueError(f"function `{function.name}` does not take the input and the data")
+        for local in (*function.params, function.result):
+            _check_local(local)
+        for block in function.blocks:
+            _check_block(block, 0, params)
+    for entry in made.entries:
+        for block in entry.blocks:
+            _check_block(block, 0, params)
+
+
+def _check_block(block: Block, depth: int, params: dict[str, int]) -> None:
+    for statement in block:
+        for name in statement.__struct_fields__:
+            value = getattr(statement, name)
+            if name in ("target", "result", "array", "object", "set", "local"):
+                _check_local(value)
+            elif name in _OPERANDS and type(statement) is not Make:
+                _check_operand(value)
+            elif name in ("args", "path") and type(statement) in (Call, CallDynamic):
+                for operand in value:
+                    _check_operand(operand)
+        if type(statement) is With and statement.local not in (INPUT, DATA):
+            raise ValueError("a `with` changes neither the input nor the data")
+        if type(statement) is Break and not 0 <= statement.index <= depth:
+            raise ValueError(f"a break leaves {statement.index} blocks where there are {depth}")
+        if type(statement) is Call and params.get(statement.function, len(statement.args)) != len(statement.args):
+            raise ValueError(f"`{statement.function}` is called with {len(statement.args)} operands")
+        inner = getattr(statement, "blocks", None) or [getattr(statement, "block", [])]
+        for held in inner:
+            _check_block(held, depth + 1, params)
+
+
+def _check_local(value: object) -> None:
+    if type(value) is not int or not 0 <= value < _LOCALS:
+        raise ValueError(f"{value!r} is not a local variable")
+
+
+def _check_operand(value: object) -> None:
+    if type(value) is not str and type(value) is not bool:
+        _check_local(value)
 
 
 def from_document(document: dict[str, Any]) -> Plan:

@@ -40,7 +40,7 @@ class SetOf(Struct, frozen=True):
 
 
 class ObjectOf(Struct, frozen=True):
-    """`fields` by their keys (as `values.key` has them); `rest` are the other keys and values, None where there are none.
+    """`fields` by their keys, as `values.key` has them; `rest`: the other keys and values, None where there are none.
 
     In an exact object all fields are there; in others each may be missing.
     """
@@ -138,7 +138,8 @@ def _rests_overlap(a: ObjectOf, b: ObjectOf) -> bool:
 
 def select(kind: Type, name: object) -> Type | None:
     """The type of `value[name]` for a constant, or None where there can be no such member."""
-    return _SELECT[type(kind)](kind, name)
+    found: Type | None = _SELECT[type(kind)](kind, name)
+    return found
 
 
 def _select_item(kind: ArrayOf, name: object) -> Type | None:
@@ -199,7 +200,7 @@ def of_value(value: object) -> Type:
     plain = OF_SCALAR.get(type(value))
     if plain is not None:
         return plain
-    return {list: ArrayOf(rest=ANY), dict: ANY_OBJECT, values.RegoSet: SetOf(ANY)}[type(value)]
+    return SetOf(ANY) if type(value) is values.RegoSet else ANY_OBJECT if type(value) is dict else ArrayOf(rest=ANY)
 
 
 # the written form
@@ -207,7 +208,7 @@ def of_value(value: object) -> Type:
 
 def text(kind: Type) -> str:
     """A type as OPA writes it."""
-    return _TEXT[type(kind)](kind)
+    return str(_TEXT[type(kind)](kind))
 
 
 def _array_text(kind: ArrayOf) -> str:
@@ -252,7 +253,7 @@ class _Reader:
 
     NAME = re.compile(r"\s*([a-zA-Z0-9_]+(?: [a-z]+)*)\s*:")
     WORD = re.compile(r"\s*([a-z]+)\s*")
-    PLAIN: Final = {"any": ANY, "null": NULL, "boolean": BOOLEAN, "number": NUMBER, "string": STRING}
+    PLAIN: Final[dict[str, Type]] = {"any": ANY, "null": NULL, "boolean": BOOLEAN, "number": NUMBER, "string": STRING}
 
     def __init__(self, written: str) -> None:
         self.written = written

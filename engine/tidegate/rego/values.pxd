@@ -7,9 +7,11 @@ cdef class Key:
 
 
 cpdef object key(object value)
+cdef object _key(object value, int depth)
 cpdef object unkey(object stand_in)
 cpdef bint equal(object a, object b)
 cpdef int compare(object a, object b)
-cdef int _compare_sequences(list a, list b)
+cdef int _compare(object a, object b, int depth)
+cdef int _compare_sequences(list a, list b, int depth)
 cpdef list ordered(values)
 cpdef object lookup(object collection, object index)

@@ -65,22 +65,32 @@ class Key:
 TRUE: Final = Key(("boolean", "true"), True)
 FALSE: Final = Key(("boolean", "false"), False)
 NUMBERS: Final = frozenset((int, float, Decimal))
+DEEPEST: Final = 1000  # levels of a value; Python's own functions take no more
 COLLECTIONS: Final = frozenset((list, dict, RegoSet))
 
 
 def key(value: Value) -> Any:
-    """What stands for a value in a dict or set."""
+    """What stands for a value in a dict or set. RecursionError where it is nested too deeply."""
+    kind = type(value)
+    if kind is str or kind is int or kind is float or value is None or kind is Decimal:
+        return value
+    return _key(value, 0)
+
+
+def _key(value: Value, depth: int) -> Any:
     kind = type(value)
     if kind is str or kind is int or kind is float or value is None or kind is Decimal:
         return value
     if kind is bool:
         return TRUE if value else FALSE
+    if depth > DEEPEST:
+        raise RecursionError
     if kind is list:
-        return Key(("array", *[key(held) for held in value]), value)
+        return Key(("array", *[_key(held, depth + 1) for held in value]), value)
     if kind is RegoSet:
         return Key(("set", frozenset(value)), value)
     if kind is dict:
-        return Key(("object", frozenset([(name, key(value[name])) for name in value])), value)
+        return Key(("object", frozenset([(name, _key(value[name], depth + 1)) for name in value])), value)
     raise TypeError(f"{kind.__name__} is not a Rego value")
 
 
@@ -127,6 +137,10 @@ RANK: Final = {type(None): 0, bool: 1, int: 2, float: 2, Decimal: 2, str: 3, lis
 
 def compare(a: Value, b: Value) -> int:
     """Below, at or above zero: Rego's total order over all values."""
+    return _compare(a, b, 0)
+
+
+def _compare(a: Value, b: Value, depth: int) -> int:
     rank = RANK[type(a)]
     other = RANK[type(b)]
     if rank != other:
@@ -135,22 +149,24 @@ def compare(a: Value, b: Value) -> int:
         return 0
     if rank <= 3:
         return -1 if a < b else 1 if a > b else 0
+    if depth > DEEPEST:
+        raise RecursionError
     if rank == 4:
-        return _compare_sequences(a, b)
+        return _compare_sequences(a, b, depth + 1)
     if rank == 6:
-        return _compare_sequences(ordered(a.values()), ordered(b.values()))
+        return _compare_sequences(ordered(a.values()), ordered(b.values()), depth + 1)
     # objects: by their keys in order, then by the values of those
     names, others = ordered(map(unkey, a)), ordered(map(unkey, b))
     for name, its in zip(names, others, strict=False):
-        result = compare(name, its) or compare(a[key(name)], b[key(its)])
+        result = _compare(name, its, depth + 1) or _compare(a[key(name)], b[key(its)], depth + 1)
         if result:
             return result
     return len(names) - len(others)
 
 
-def _compare_sequences(a: list[Value], b: list[Value]) -> int:
+def _compare_sequences(a: list[Value], b: list[Value], depth: int) -> int:
     for one, other in zip(a, b, strict=False):
-        result = compare(one, other)
+        result = _compare(one, other, depth)
         if result:
             return result
     return len(a) - len(b)

@@ -24,6 +24,7 @@ class Builtin(Struct, frozen=True):
     evaluation: bool = False  # takes the Evaluation first
     pure: bool = True  # the same operands give the same result in every evaluation, so that it can be done beforehand
     deprecated: str | None = None  # what to use instead
+    specialised: Callable[..., Any] | None = None  # of all operands but the last: a function of that one, if a string
 
 
 TABLE: Final[dict[str, Builtin]] = {}
@@ -38,18 +39,57 @@ REFUSED: Final = {
 
 
 def builtin(
-    name: str, signature: str, *, evaluation: bool = False, pure: bool = True, deprecated: str | None = None
+    name: str,
+    signature: str,
+    *,
+    evaluation: bool = False,
+    pure: bool = True,
+    deprecated: str | None = None,
+    specialised: Callable[..., Any] | None = None,
 ) -> Callable[[Function], Function]:
     """Registers the function below it."""
 
     def register(function: Function) -> Function:
-        TABLE[name] = Builtin(name, signature, function, evaluation, pure, deprecated)
+        TABLE[name] = Builtin(name, signature, function, evaluation, pure, deprecated, specialised)
         return function
 
     return register
 
 
-GROUPS: Final[tuple[str, ...]] = ()  # the modules beside this one
+GROUPS: Final = (
+    "aggregates",
+    "arrays",
+    "aws",
+    "bits",
+    "comparison",
+    "crypto",
+    "encoding",
+    "glob",
+    "graph",
+    "graphql",
+    "json",
+    "jsonpatch",
+    "jsonpaths",
+    "jsonschema",
+    "jwt",
+    "net",
+    "numbers",
+    "objects",
+    "output",
+    "parsing",
+    "regex",
+    "semver",
+    "sets",
+    "sprintf",
+    "strings",
+    "templates",
+    "time",
+    "types",
+    "units",
+    "uuid",
+    "x509",
+    "yaml",
+)  # the modules beside this one
 
 for _group in GROUPS:
     import_module(f"tidegate.rego.builtins.{_group}")

@@ -76,6 +76,7 @@ class Emitter:
         self.variables: set[str] = set()  # what must exist from the start
         self.assigned: set[str] = set()  # what an inner function assigns
         self.kept = ""  # the name of what keeps results from evaluation to evaluation, by `k`
+        self.finish = ""  # the name of what makes the result of a set that is kept in another way
         self.loops = 0
 
     # lines
@@ -729,7 +730,8 @@ class Emitter:
             self.named(statement.target, Fact(name, "undefined", defined=False, value=UNDEFINED))
 
     def returns(self, statement: plan.Return, block: Block, at: int, tail: bool) -> None:
-        self.result(self.settled(self.fact(statement.source)).text)
+        text = self.settled(self.fact(statement.source)).text
+        self.result(f"{self.finish}({text})" if self.finish else text)
         raise Unreachable
 
     def result(self, text: str) -> None:

@@ -144,10 +144,12 @@ def _made(recipe: tuple[Any, ...], strict: bool, typed: Typed | None) -> Any:
     collector = typed.rules[what[0]]
     assert collector is not None
     if kind == "converted":
-        return tuple([collector.convert(value) for value in what[1]])
+        return collector.finished([collector.convert(value) for value in what[1]])
     if kind == "element":
         return collector.convert(what[1])
-    return collector.partial(what[1], tuple(what[2])) if kind == "partial" else collector.convert
+    if kind == "partial":
+        return collector.partial(what[1], tuple(what[2]))
+    return collector.convert if kind == "convert" else collector.finished
 
 
 def _function(builtin: Builtin, strict: bool) -> Callable[..., Any]:

@@ -21,7 +21,11 @@ class Program:
     """
 
     def __init__(self, plan: Plan, data: Value, *, strict: bool = False, typed: Typed | None = None) -> None:
-        self._link(_compiled(plan, data, strict, typed), strict, typed)
+        try:
+            made = _compiled(plan, data, strict, typed)
+        except RecursionError:
+            raise _too_deep() from None
+        self._link(made, strict, typed)
 
     @classmethod
     def load(cls, content: bytes, *, strict: bool = False, typed: Typed | None = None) -> "Program":
@@ -48,7 +52,10 @@ class Program:
         return list(self._entries)
 
     def evaluate(self, entry: str, input: Value = UNDEFINED, evaluation: Evaluation | None = None) -> list[Value]:
-        """The results of an entry; raises an EvaluationError where it has no answer."""
+        """The results of an entry; raises an EvaluationError where it has no answer.
+
+        What they hold may be parts of the input, of the data and of the policy's constants: it must not be changed.
+        """
         if evaluation is None:
             evaluation = Evaluation(self.strict)
         try:
@@ -80,8 +87,12 @@ def linkable(unit: Unit, evaluates: bool = False) -> Linkable:
 def code_of(lines: list[str]) -> CodeType:
     try:
         return compile("\n".join(lines), "<policy>", "exec", dont_inherit=True, optimize=2)
-    except (SyntaxError, RecursionError, MemoryError) as error:
-        raise PolicyRefused([Problem("rego_compile_error", f"the policy is nested too deeply: {error}")]) from None
+    except (SyntaxError, RecursionError, MemoryError):  # more levels than Python's own compiler takes
+        raise _too_deep() from None
+
+
+def _too_deep() -> PolicyRefused:
+    return PolicyRefused([Problem("rego_compile_error", "the policy is nested too deeply")])
 
 
 def constant_rules(knowledge: Knowledge, data: Value, strict: bool) -> dict[str, Value]:
@@ -103,7 +114,7 @@ def constant_rules(knowledge: Knowledge, data: Value, strict: bool) -> dict[str,
         held = memo[unit.slots[name]]
         try:
             found[name] = namespace[functions[name]](UNDEFINED, memo) if held is MISSING else held
-        except EvaluationError:
+        except (EvaluationError, RecursionError, MemoryError, ArithmeticError, UnicodeError):
             continue
     return found
 

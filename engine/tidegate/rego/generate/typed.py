@@ -59,6 +59,10 @@ class Collector(Protocol):
         """A function from the values of the fields `names` to the object that has them and the known ones."""
         ...
 
+    def finished(self, elements: list[object]) -> object:
+        """What stands for the set of these elements, of which some may be equal."""
+        ...
+
 
 class Typed(Struct, frozen=True):
     """What an embedder gives and takes."""

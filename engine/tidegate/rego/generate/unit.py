@@ -177,6 +177,8 @@ class Unit:
             env[INPUT] = Fact("", "object", node=self.typed.input)
             params[:1] = self.typed.params
         emitter = Emitter(self, name, scopes, self.slot(name, mode), env, mode)
+        if self.collector(emitter, function.result) is not None:
+            emitter.finish = self.recipe("C", "finish", name)
         keys = self.kept_by(name, mode)
         if keys:
             emitter.kept = self.recipe("C", "cache")
@@ -222,7 +224,7 @@ class Unit:
 
     def _wanted_rule(self, name: str, collector: Collector | None) -> str:
         if name not in self.knowledge.functions:
-            return "U" if collector is None else "()"
+            return "U" if collector is None else self.recipe("C", "converted", name, [])
         if name not in self.constants:
             assert self.typed is not None
             return f"{self.want(name, 't')}({', '.join(self.typed.params)}, M)"

@@ -1,0 +1,93 @@
+"""Rules: their heads in full, their bodies in order."""
+
+from tidegate.rego import ast
+from tidegate.rego.resolve.bodies import Bodies
+from tidegate.rego.resolve.lines import Line
+from tidegate.rego.resolve.metadata import Metadata, constant
+from tidegate.rego.resolve.names import ROOTS, Names, first_part
+from tidegate.rego.resolve.scopes import ARGUMENT, Scope, inner, pattern_variables
+
+
+class Rules(Bodies):
+    """Resolves the rules of one module."""
+
+    def __init__(self, names: Names, metadata: Metadata, module: ast.Module) -> None:
+        super().__init__(names, names.of_module(module), module.source)
+        self.metadata = metadata
+        self.resolving = module
+        self.package = module.package[1:]
+
+    def module(self) -> ast.Module:
+        module = self.resolving
+        for imported in module.imports:
+            if imported.alias in ROOTS and imported.path != (imported.alias,):
+                self.shadowed("imports", imported.alias, imported)
+        rules = tuple([self.rule(rule) for rule in module.rules])
+        return ast.Module(
+            module.source,
+            module.package,
+            module.imports,
+            rules,
+            module.annotations,
+            module.package_end,
+            start=module.start,
+            end=module.end,
+        )
+
+    def rule(self, rule: ast.Rule) -> ast.Rule:
+        self.fresh = 0
+        self.constants = {
+            ("rego", "metadata", "rule"): lambda call: constant(self.metadata.rule(rule), call),
+            ("rego", "metadata", "chain"): lambda call: constant(
+                self.metadata.chain(self.resolving.package, rule), call
+            ),
+        }
+        name = first_part(rule.head.path)
+        if name.name in ROOTS:
+            self.shadowed("rules", name.name, name)
+        return self.branch(rule)
+
+    def branch(self, rule: ast.Rule) -> ast.Rule:
+        """The rule, or what follows an `else`."""
+        head = rule.head
+        self.scope = Scope({})
+        self.some = []
+        args = self.arguments(head.args)
+        bound = set(self.variables)
+        scope = self.scope
+        self.scope = Scope({**inner(scope, rule.body).names, **scope.names}, scope.history)
+        lines = self.lines(rule.body)
+        result, resolved = self.head(head, args)
+        body = self.order(lines, result, bound)
+        otherwise = self.branch(rule.otherwise) if rule.otherwise is not None else None
+        return ast.Rule(resolved, body, otherwise, rule.default, rule.annotations, start=rule.start, end=rule.end)
+
+    def arguments(self, args: tuple[ast.Term, ...] | None) -> tuple[ast.Term, ...] | None:
+        self.variables = {}
+        self.closures = []
+        if args is None:
+            return None
+        for variable in {each.name: each for arg in args for each in pattern_variables(arg)}.values():
+            self.declare(variable, ARGUMENT)
+        return self.all(args)
+
+    def head(self, head: ast.Head, args: tuple[ast.Term, ...] | None) -> tuple[Line, ast.Head]:
+        path = head.path
+        start, end = path.start, path.end
+        name = first_part(path)
+        parts = [ast.Scalar(part, start=name.start, end=name.end) for part in (*self.package, name.name)]
+        steps = path.path if type(path) is ast.Ref else ()
+        given = [term for term in (head.key, head.value) if term is not None]
+        result = self.line((*steps, *given))
+        terms = result.terms
+        full = ast.Ref(
+            ast.Var("data", start=name.start, end=name.end), (*parts, *terms[: len(steps)]), start=start, end=end
+        )
+        rest = iter(terms[len(steps) :])
+        key = next(rest) if head.key is not None else None
+        value = next(rest) if head.value is not None else None
+        return result, ast.Head(head.kind, full, args, key, value, start=head.start, end=head.end)
+
+    def shadowed(self, what: str, name: str, node: ast.Node) -> None:
+        message = f"{what} must not shadow `{name}`"
+        self.problem("rego_compile_error", message, node.start, node.end, "use a different name")
