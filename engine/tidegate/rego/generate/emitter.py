@@ -79,6 +79,11 @@ class Emitter:
         self.finish = ""  # the name of what makes the result of a set that is kept in another way
         self.loops = 0
 
+    @property
+    def evaluation(self) -> str:
+        """The Evaluation. Most calls are decided without one, so that a typed entry begins it when it is asked for."""
+        return "(M[0] or begin(M))" if self.mode == "t" and self.memo == "M" else f"{self.memo}[0]"
+
     # lines
 
     def emit(self, text: str) -> None:
@@ -264,13 +269,13 @@ class Emitter:
             text = f"set_of(({', '.join(held.text for _, held in pairs)},))"
         heavy = sum(not part.light for pair in pairs for part in pair if part is not None)
         if heavy > 1:  # what holds one composite is hardly larger than that
-            text = f"held({self.memo}[0], {text})"
+            text = f"held({self.evaluation}, {text})"
         return Fact(text, kind)
 
     def hold(self, composite: int, member: Fact) -> None:
         """Accounts for what was just put into a composite, where that may itself be one that was made here."""
         if not member.light:
-            self.emit(f"if type({member.text}) in COMPOSITES: hold({self.memo}[0], l{composite}, {member.text})")
+            self.emit(f"if type({member.text}) in COMPOSITES: hold({self.evaluation}, l{composite}, {member.text})")
 
     def settled(self, fact: Fact) -> Fact:
         """A fact whose text is the whole value."""
@@ -380,26 +385,30 @@ class Emitter:
                 self.never()
             self.keep(target, self.constant(value))
             return
-        rule = knowledge.rule(name)
         args = [self.text(argument) for argument in statement.args[2:]]
-        function, given = self.unit.called(self, name)
-        kind = knowledge.result_kind(name)
-        call = f"{function}({', '.join([*given, *args, self.memo])})"
-        slot = self.unit.slot(name, self.unit.mode(self))
-        if rule and slot is not None:
-            shared = self.shared.get((self.memo, name))
-            if shared is not None:
-                self.keep(target, shared)
-                return
-            self.emit(f"l{target} = {self.memo}[{slot}]")
-            self.emit(f"if l{target} is MISSING: l{target} = {call}")
-            if not self.unit.always_defined(name):
-                self.guard(f"l{target} is U")
-            self.named(target, Fact(f"l{target}", kind))
-            if self.env[target].stable:
-                self.shared[self.memo, name] = self.env[target]
+        sharing = (self.memo, name) if knowledge.rule(name) else None
+        known = self.known(sharing)
+        if known is not None:
+            self.keep(target, known)
             return
-        self.compute(target, call, kind, self.unit.always_defined(name))
+        self.emit_call(f"l{target}", name, args)
+        defined = self.unit.always_defined(name)
+        if not defined:
+            self.guard(f"l{target} is U")
+        self.named(target, Fact(f"l{target}", knowledge.result_kind(name)))
+        if sharing is not None and self.env[target].stable:
+            self.shared[sharing] = self.env[target]
+
+    def emit_call(self, variable: str, name: str, args: list[str]) -> None:
+        """Calls a rule or function, or takes what it gave in this evaluation already."""
+        function, given = self.unit.called(self, name)
+        call = f"{function}({', '.join([*given, *args, self.memo])})"
+        slot = self.unit.slot(name, self.unit.mode(self)) if self.unit.knowledge.rule(name) else None
+        if slot is None:
+            self.emit(f"{variable} = {call}")
+        else:
+            self.emit(f"{variable} = {self.memo}[{slot}]")
+            self.emit(f"if {variable} is MISSING: {variable} = {call}")
 
     def call_builtin(self, statement: plan.Call, test: bool) -> None:
         """A builtin's call; with `test`, an expression that must not be false instead of a value that is kept."""
@@ -453,7 +462,7 @@ class Emitter:
             return made
         given = [fact.text for fact in facts]
         if builtin.evaluation:
-            given.insert(0, f"{self.memo}[0]")
+            given.insert(0, f"{self.evaluation}")
         kind = declared(builtin.signature)
         return f"{self.unit.builtin(name)}({', '.join(given)})", kind, self.unit.strict and kind == "boolean"
 
@@ -586,9 +595,10 @@ class Emitter:
         if self.unit.collector(self, statement.set) is not None:
             self.emit(f"l{statement.set}.append({self.unit.collected(self, statement)})")
             return
-        value = self.simple(self.settled(self.read(statement.value)))
+        fact = self.read(statement.value)
+        value = self.simple(self.settled(fact))
         held = self.mutable(statement.set)
-        if not value.light:
+        if not all(part.light for _, part in fact.parts or [(None, fact)]):
             self.hold(statement.set, value)  # first: to make its key is to read all of it
         self.emit(f"{held}[{self.key_text(value)}] = {value.text}")
         if value.known and tail:
@@ -765,6 +775,7 @@ class Emitter:
             self.share(blocks, {local: local for local, fact in self.env.items() if fact.stable and fact.node is None})
         groups = list(siblings.groups(blocks, self.scopes))
         for number, group in enumerate(groups, 1):
+            self.share_rule(group[0], [block for later in groups[number:] for block in later])
             for inner in group:
                 self.gather(inner)
             if len(group) == 1:
@@ -790,6 +801,16 @@ class Emitter:
                 self.emit(f"{fact.text} = {self.dotted(source, index)}")
                 self.shared[sharing] = fact
             known[root, path] = fact
+
+    def share_rule(self, block: Block, later: list[Block]) -> None:
+        """Evaluates the rule with which a block begins outside of it, where later blocks ask for the same rule."""
+        first = block[0] if block else None
+        if type(first) is not plan.Call or not self.unit.shareable(self, first.function):
+            return
+        if (self.memo, first.function) not in self.shared and siblings.calls(later, first.function):
+            fact = Fact(self.unit.label(), self.unit.knowledge.result_kind(first.function), defined=False)
+            self.emit_call(fact.text, first.function, [])
+            self.shared[self.memo, first.function] = fact
 
     def joined(self, group: list[Block]) -> None:
         """Loops over the same collection, as one loop with all their bodies."""
@@ -923,7 +944,7 @@ class Emitter:
         if not (self.loops or self.unit.charged(self)):
             return
         sized = f"len({source.text})" if source.kind in ("array", "object", "set") else f"size({source.text})"
-        self.emit(f"spend({self.memo}[0], {sized})")
+        self.emit(f"spend({self.evaluation}, {sized})")
 
     def negate(self, statement: plan.Not, block: Block, at: int, tail: bool) -> None:
         self.gather(statement.block)
@@ -956,7 +977,7 @@ class Emitter:
         document = self.settled(was).text
         name, memo, flag = self.unit.label(), self.unit.label(), self.unit.label()
         self.emit(f"{name} = replaced({document}, {tuple(statement.path)!r}, {value})")
-        self.emit(f"{memo} = fresh({self.memo})")
+        self.emit(f"{memo} = fresh(({self.evaluation},))")
         self.emit(f"{flag} = False")
         self.assigned.add(flag)
         outer = (self.memo, self.generic)

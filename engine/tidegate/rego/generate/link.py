@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from tidegate.rego.builtins import REFUSED, TABLE, Builtin
 from tidegate.rego.errors import BuiltinError, PolicyRefused, Problem
+from tidegate.rego.evaluation import Evaluation
 from tidegate.rego.generate import runtime
 from tidegate.rego.generate.typed import Typed
 from tidegate.rego.values import (
@@ -71,13 +72,13 @@ class Linkable(Struct):
     slots: int
     entries: list[str]
     tables: dict[str, list[tuple[tuple[str, ...], str]]]
-    evaluates: bool  # whether the typed entry needs an Evaluation
+    moment: int  # where the memo of the typed entry has the time, 0 without one
 
 
 def dump(linkable: Linkable) -> bytes:
     """As bytes for `load`, of this very version of Python."""
     recipes = {name: tuple(map(_encoded, recipe)) for name, recipe in linkable.recipes.items()}
-    parts = (linkable.code, recipes, linkable.slots, linkable.entries, linkable.tables, linkable.evaluates)
+    parts = (linkable.code, recipes, linkable.slots, linkable.entries, linkable.tables, linkable.moment)
     return marshal.dumps(parts)
 
 
@@ -108,13 +109,9 @@ def link(linkable: Linkable, strict: bool, typed: Typed | None) -> dict[str, Any
         return made
 
     tables: dict[str, dict[tuple[str, ...], Any]] = {name: {} for name in linkable.tables}
-    namespace = {
-        **RUNTIME,
-        **tables,
-        "fresh": fresh,
-        "key_base": key_base,
-        **(typed.names if typed is not None else {}),
-    }
+    namespace = {**RUNTIME, **tables, "fresh": fresh, "key_base": key_base}
+    if typed is not None:
+        namespace |= {**typed.names, "BLANK": blank, "begin": _beginner(strict, linkable.moment, typed.budget)}
     for name, recipe in linkable.recipes.items():
         namespace[name] = _made(recipe, strict, typed)
     exec(linkable.code, namespace)  # noqa: S102 - made from a plan, where every name and text is quoted
@@ -122,6 +119,14 @@ def link(linkable: Linkable, strict: bool, typed: Typed | None) -> dict[str, Any
         for path, function in rows:
             tables[table][path] = namespace[function]
     return namespace
+
+
+def _beginner(strict: bool, moment: int, budget: int) -> Callable[[list[Any]], Evaluation]:
+    def begin(memo: list[Any]) -> Evaluation:
+        memo[0] = evaluation = Evaluation(strict, memo[moment], budget)
+        return evaluation
+
+    return begin
 
 
 def _made(recipe: tuple[Any, ...], strict: bool, typed: Typed | None) -> Any:

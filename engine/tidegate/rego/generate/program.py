@@ -16,8 +16,8 @@ from tidegate.rego.values import UNDEFINED, Value
 class Program:
     """Evaluates the entries of a plan. It keeps nothing between evaluations, and any number of threads may use it.
 
-    `typed` is one more entry, if it was asked for: it takes the embedder's own objects and an Evaluation (None will do
-    where `evaluates` is false) and gives the wanted rules' values, sets as lists of what their collectors made.
+    `typed` is one more entry, if it was asked for: it takes the embedder's own objects and gives the values of the
+    rules that are wanted, sets as what their collectors made of them.
     """
 
     def __init__(self, plan: Plan, data: Value, *, strict: bool = False, typed: Typed | None = None) -> None:
@@ -41,7 +41,6 @@ class Program:
     def _link(self, linkable: Linkable, strict: bool, typed: Typed | None) -> None:
         namespace = link(linkable, strict, typed)
         self.strict = strict
-        self.evaluates = linkable.evaluates
         self.typed = namespace.get("typed")
         self._linkable = linkable
         self._fresh = namespace["fresh"]
@@ -74,14 +73,16 @@ def _compiled(plan: Plan, data: Value, strict: bool, typed: Typed | None) -> Lin
     for entry in plan.entries:
         unit.entry(entry)
     unit.generate()
-    evaluates = typed is not None and unit.typed_entry()
-    return linkable(unit, evaluates)
+    if typed is not None:
+        unit.typed_entry()
+    return linkable(unit)
 
 
-def linkable(unit: Unit, evaluates: bool = False) -> Linkable:
+def linkable(unit: Unit) -> Linkable:
     """A unit whose functions have all been generated."""
     entries = list(unit.knowledge.entries)
-    return Linkable(code_of(unit.source), unit.recipes, len(unit.slots), entries, unit.tables(), evaluates)
+    moment = unit.place("moment") if unit.typed is not None else 0
+    return Linkable(code_of(unit.source), unit.recipes, len(unit.slots), entries, unit.tables(), moment)
 
 
 def code_of(lines: list[str]) -> CodeType:

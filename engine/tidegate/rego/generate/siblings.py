@@ -125,3 +125,8 @@ def shared_calls(blocks: list[Block], roots: dict[int, int]) -> list[tuple[str, 
                     found[call] = found.get(call, 0) + 1
             break
     return [call for call, count in found.items() if count > 1]
+
+
+def calls(blocks: list[Block], name: str) -> bool:
+    """Whether some blocks call a function."""
+    return any(type(statement) is plan.Call and statement.function == name for statement in statements(blocks))

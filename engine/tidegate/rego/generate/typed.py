@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from tidegate.rego import plan
 from tidegate.rego.builtins import TABLE
+from tidegate.rego.evaluation import BUDGET
 from tidegate.rego.generate.facts import Fact
 from tidegate.rego.generate.scopes import Knowledge, operands_of, statements
 from tidegate.rego.plan import INPUT
@@ -68,9 +69,11 @@ class Typed(Struct, frozen=True):
     """What an embedder gives and takes."""
 
     params: tuple[str, ...]
+    moment: str  # the expression of the time, in nanoseconds since 1970
     input: Record
     names: dict[str, Any]  # what the expressions of the fields mention, beside the parameters
     rules: dict[str, Collector | None]  # by function of the plan: what is wanted, sets through their collector
+    budget: int = BUDGET
 
 
 def dot(emitter: Emitter, part: Record, index: Fact, target: int) -> bool:

@@ -45,6 +45,8 @@ class Unit:
         self._scale = Evaluation()
         self._sites = self._call_sites()
         self._fields = Fields(knowledge, typed.input) if typed is not None else None
+        if typed is not None:
+            self.place("moment")
 
     # names
 
@@ -189,7 +191,7 @@ class Unit:
         if not self.knowledge.rule(name):
             inner = sum(call.function in self.numbers for call, _ in scopes.functions)
             if inner:
-                emitter.emit(f"spend(M[0], {inner})")
+                emitter.emit(f"spend({emitter.evaluation}, {inner})")
         if self._body(emitter, function.blocks):
             emitter.result("U")
         self._write(f"def {mode}{self.numbers[name]}({', '.join([*params, 'M'])}):", emitter)
@@ -211,16 +213,14 @@ class Unit:
         position = list(self.knowledge.entries).index(entry.name)
         self._write(f"def entry{position}(l0, M):", emitter)
 
-    def typed_entry(self) -> bool:
-        """One function for all rules that the embedder wants, as a tuple; whether it needs an Evaluation."""
+    def typed_entry(self) -> None:
+        """One function for all rules that the embedder wants, as a tuple."""
         assert self.typed is not None
         given = ", ".join(self.typed.params)
         results = ", ".join(self._wanted_rule(name, collector) for name, collector in self.typed.rules.items())
         self.generate()
-        evaluates = any("M[0]" in line or "fresh(M)" in line for line in self.source)
-        memo = "fresh((E,))" if self.slots else "(E,)" if evaluates else "None"
-        self.source += [f"def typed({given}, E):", f" M = {memo}", f" return ({results},)"]
-        return evaluates
+        self.source += [f"def typed({given}):", " M = BLANK[:]", f" M[{self.place('moment')}] = {self.typed.moment}"]
+        self.source.append(f" return ({results},)")
 
     def _wanted_rule(self, name: str, collector: Collector | None) -> str:
         if name not in self.knowledge.functions:
@@ -262,6 +262,14 @@ class Unit:
         """Whether a function may run so often that its outermost loops count too."""
         return self.knowledge.withs or (
             emitter.name in self.knowledge.functions and not self.knowledge.rule(emitter.name)
+        )
+
+    def shareable(self, emitter: Emitter, name: str) -> bool:
+        """Whether a call is one of a rule that is evaluated, and has the same value all through a function."""
+        return (
+            name in self.knowledge.functions
+            and self.knowledge.rule(name)
+            and (emitter.generic or name not in self.constants)
         )
 
     def effects(self, frame: Frame) -> int:

@@ -1,0 +1,102 @@
+"""The decision about a call on its way: the compiled policy reads the `Call` and the `Caller` as they are.
+
+This is what `Policy.decide` does with a document, without the document. The elements of a set are made into what they
+stand for where the policy writes them, from what is known of them beforehand; most calls get a Decision of which
+nothing but the reasons and the limits had to be looked at.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from tidegate.decide.contract import EVERYTHING, RULES, NoAnswer, Rule, converted, ordered_once, refusal, settled
+from tidegate.decide.reading import DOCUMENT, NAMES, PARAMETERS
+from tidegate.model import Call, Caller, Decision, Limit
+from tidegate.rego.errors import EvaluationError
+from tidegate.rego.generate import Program
+from tidegate.rego.generate.typed import Typed
+from tidegate.rego.values import UNDEFINED, Value
+
+PLACE: Final = "tidegate.admission"
+Said = tuple[Any, ...]  # what the rules have, in the order of RULES
+KEPT: Final = 4096  # objects of one `contains`, by what is not known of them beforehand
+
+
+class Elements:
+    """What the elements of one set of the contract stand for."""
+
+    def __init__(self, name: str, rule: Rule) -> None:
+        self.place = f"{PLACE}.{name}"
+        self.rule = rule
+
+    def convert(self, value: Value) -> Any:
+        """The object of an element; raises NoAnswer where it is none."""
+        return converted(self.place, self.rule, value)
+
+    def partial(self, known: dict[str, Value], names: tuple[str, ...]) -> Callable[..., Any]:
+        """The same from the values of some fields. Texts repeat, from call to call, and so do the objects of them."""
+        kept: dict[tuple[Any, ...], Any] = {}
+
+        def made(*values: Any) -> Any:
+            if all(type(value) is str for value in values):
+                found = kept.get(values)
+                if found is None:
+                    if len(kept) > KEPT:
+                        kept.clear()
+                    found = kept[values] = self.convert(known | dict(zip(names, values, strict=True)))
+                return found
+            return self.convert(known | dict(zip(names, values, strict=True)))
+
+        return made
+
+    def finished(self, elements: list[Any]) -> tuple[Any, ...]:
+        """The set, in an order of its own."""
+        return ordered_once(elements)
+
+
+TYPED: Final = Typed(
+    params=PARAMETERS,
+    moment="ns",
+    input=DOCUMENT,
+    names=NAMES,
+    rules={
+        f"g0.data.{PLACE}.{name}": Elements(name, rule) if rule.many else None
+        for name, rule in RULES["admission"].items()
+    },
+)
+
+
+class Admission:
+    """The rules of `tidegate.admission`, of one bundle. The program was compiled with `typed(budget)`."""
+
+    def __init__(self, program: Program, digest: str, carries_out: frozenset[str] = EVERYTHING) -> None:
+        assert program.typed is not None
+        self._said: Callable[[Call, Caller, int], Said] = program.typed
+        self._digest = digest
+        self._carries_out = carries_out
+        self._passes: dict[tuple[int, object], Decision] = {}
+
+    def decide(self, call: Call, caller: Caller, ns: int) -> Decision:
+        """The decision about a call at a moment. It never raises; where there is no answer, the call is blocked."""
+        try:
+            said = self._said(call, caller, ns)
+            deny, warn, limit, redact, route, capture, evidence, guard, most = said
+            if not (deny or warn or redact or guard) and route is capture is evidence is UNDEFINED:
+                return self._passed(said, limit, most)
+            return settled(said, self._digest, self._carries_out)
+        except NoAnswer as error:
+            return refusal(str(error), self._digest)
+        except EvaluationError as error:
+            return refusal(f"{error.code}: {error.message}", self._digest)
+        except Exception as error:  # a fault of ours must not let a call pass
+            return refusal(f"the policy could not be evaluated: {type(error).__name__}", self._digest)
+
+    def _passed(self, said: Said, limit: tuple[Limit, ...], most: Value) -> Decision:
+        """The decision about a call that passes: it is the same for all calls with the same limits."""
+        if type(most) is bool:  # it would find what was kept for 1
+            return settled(said, self._digest, self._carries_out)
+        found = self._passes.get((id(limit), most))
+        if found is None or found.limits is not limit:
+            if len(self._passes) > KEPT:
+                self._passes.clear()
+            found = self._passes[id(limit), most] = settled(said, self._digest, self._carries_out)
+        return found
