@@ -93,6 +93,8 @@ STRINGS: dict[str, tuple[str, Any]] = {
     "serve.admin": ("[::1]:9", "[::1]:9"),
     "serve.tls.certificate": (__file__, __file__),
     "serve.tls.key": (__file__, __file__),
+    "policy.path": (str(Path(__file__).parent), str(Path(__file__).parent)),
+    "policy.shadow": (__file__, __file__),
     "integration.a-b.provider": ("simulated", "simulated"),
     "integration.a-b.base_url": ("https://host:1/v1", "https://host:1/v1"),
     "integration.a-b.credential": ("env://OWN", "env://OWN"),

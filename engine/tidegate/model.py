@@ -4,9 +4,11 @@
 every step reads it; nothing writes to it after it was made.
 """
 
-from typing import Literal
+from functools import lru_cache
+from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo
 
-from msgspec import Struct
+from msgspec import Meta, Struct, field
 
 from tidegate.wire.dialect import Governed, Route
 
@@ -40,11 +42,159 @@ class Caller(Struct, frozen=True, eq=False):
     mode: Literal["key", "byok", "anonymous"]
 
 
-class Decision(Struct, frozen=True, eq=False):
-    """decide: what is to be done with a call, with every reason that was found."""
+# decide: what a policy may ask for. Policies write these as objects with the same fields, so every field says in words
+# what it takes; a field that is not here is an error there.
 
-    action: Literal["allow", "warn", "throttle", "block"]
-    reasons: tuple[str, ...] = ()
+Code = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z][a-z0-9_.-]{0,63}\Z", extra={"takes": "a code of lower-case letters, digits, `_`, `.` and `-`"}
+    ),
+]
+Text = Annotated[str, Meta(min_length=1, max_length=4096, extra={"takes": "a text of 1 to 4096 characters"})]
+Label = Annotated[str, Meta(min_length=1, max_length=256, extra={"takes": "a name of 1 to 256 characters"})]
+Amount = Annotated[
+    Annotated[int, Meta(ge=0, le=10**15)] | Annotated[float, Meta(ge=0, le=1e15)],
+    Meta(extra={"takes": "a number from 0 to 1e15"}),
+]
+Measure = Literal["requests", "tokens", "usd", "concurrent"]
+Exceed = Literal["block", "throttle", "warn"]
+Action = Literal["allow", "warn", "throttle", "block"]
+Capture = Literal["full", "redacted", "digest", "none"]
+Evidence = Literal["async", "response", "strict"]
+Output = Annotated[int, Meta(ge=1, le=1_000_000_000, extra={"takes": "a whole number of tokens from 1 to 1e9"})]
+Window = Annotated[int, Meta(ge=1, le=1024 * 1024, extra={"takes": "a whole number of bytes from 1 to 1048576"})]
+Key = Annotated[
+    tuple[str | int | float | bool | None, ...],
+    Meta(max_length=16, extra={"takes": "an array of strings, numbers and booleans"}),
+]
+Period = Annotated[
+    str,
+    Meta(
+        pattern=r"^([1-9][0-9]{0,7}[smhd]|day|week|month|total)\Z",
+        extra={"takes": "a time such as `10s`, `1m`, `1h`, `30d`, or one of `day`, `week`, `month`, `total`"},
+    ),
+]
+Zone = Annotated[str, Meta(extra={"takes": "the name of a time zone such as `Europe/Berlin`"})]
+
+SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+CALENDAR: Final = ("day", "week", "month", "total")
+LONGEST_PERIOD: Final = 366 * 86_400
+
+
+class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a policy writes as an object."""
+
+
+class Reason(Struct, frozen=True):
+    """Why a call is not simply allowed. `rule` said so (`tidegate.admission.deny`); empty where there was no answer."""
+
+    code: Code
+    message: Text
+    rule: str = ""
+
+
+class Limit(Asked, frozen=True):
+    """A bucket that the call draws from, known by (name, key, measure, per); the lowest `max` among equals wins."""
+
+    name: Label
+    measure: Measure
+    max: Amount
+    key: Key = ()
+    per: Period | None = None  # rolling (`1m`) or of the calendar (`day`); a limit of `concurrent` calls has none
+    burst: Amount | None = None  # how much may come at once, for a rolling period; None: `max`
+    tz: Zone | None = None  # whose days a calendar period has; None: UTC
+    exceed: Exceed = "block"
+
+    def __post_init__(self) -> None:
+        seconds = self.seconds
+        if self.measure == "concurrent":
+            if self.per is not None:
+                raise ValueError("a limit of `concurrent` calls has no `per`")
+        elif self.per is None:
+            raise ValueError(f"a limit of `{self.measure}` needs `per`")
+        if self.burst is not None and seconds is None:
+            raise ValueError("`burst` belongs to a rolling `per` such as `1m`")
+        if self.tz is not None:
+            if self.per not in CALENDAR:
+                raise ValueError("`tz` belongs to a calendar `per` such as `day`")
+            zone(self.tz)
+
+    @property
+    def seconds(self) -> int | None:
+        """The length of a rolling period; None where the limit has none."""
+        return None if self.per is None else seconds_of(self.per)
+
+
+@lru_cache(1024)
+def seconds_of(per: str) -> int | None:
+    """The seconds of a rolling period, None for one of the calendar; ValueError for one that is too long."""
+    if per in CALENDAR:
+        return None
+    seconds = int(per[:-1]) * SECONDS[per[-1]]
+    if seconds > LONGEST_PERIOD:
+        raise ValueError(f"`per` must be at most `366d`, found `{per}`")
+    return seconds
+
+
+@lru_cache(1024)
+def zone(name: str) -> ZoneInfo:
+    """The time zone of a calendar period; ValueError where there is none of that name."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # also a path, a folder, or a name that is not there
+        raise ValueError(f"`tz` must be the name of a time zone such as `Europe/Berlin`, found `{name[:60]}`") from None
+
+
+class Redaction(Asked, frozen=True):
+    """What a detector finds in the request is replaced before it leaves."""
+
+    detector: Label
+    replacement: Annotated[str, Meta(max_length=256, extra={"takes": "a string of at most 256 characters"})] = field(
+        default="", name="with"
+    )
+
+
+class Destination(Asked, frozen=True):
+    """Where the call goes instead. None: as the caller or the settings have it."""
+
+    integration: Label | None = None
+    model: Label | None = None
+    fallback: Annotated[
+        tuple[Label, ...], Meta(max_length=16, extra={"takes": "an array of names of integrations"})
+    ] = ()
+
+    def __post_init__(self) -> None:
+        if self.integration is None and self.model is None and not self.fallback:
+            raise ValueError("a `route` needs `integration`, `model` or `fallback`")
+
+
+class Guard(Asked, frozen=True):
+    """What a detector does inside an answer, which is held back by `window` bytes for it."""
+
+    detector: Label
+    action: Literal["stop", "redact", "flag"]
+    window: Window
+
+
+class Decision(Struct, frozen=True, eq=False, kw_only=True):
+    """decide: what is to be done with a call, with every reason that was found.
+
+    `block` comes from a deny, or from a policy that has no answer (code `policy_error`); a limit that is exceeded can
+    still turn an `allow` or `warn` into more. None stands for what the policy leaves to the settings.
+    """
+
+    action: Action
+    reasons: tuple[Reason, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    redactions: tuple[Redaction, ...] = ()
+    route: Destination | None = None
+    guards: tuple[Guard, ...] = ()
+    capture: Capture | None = None
+    evidence: Evidence | None = None
+    max_output: int | None = None
+    shadow: "Decision | None" = None  # what the shadow policy would have said
+    digest: str = ""  # of the bundle that decided
 
 
 class Hold(Struct, frozen=True, eq=False):

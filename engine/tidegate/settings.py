@@ -14,6 +14,7 @@ MIB = 1024 * KIB
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Size = Annotated[int, Meta(gt=0, le=1024 * MIB)]
 Count = Annotated[int, Meta(gt=0, le=1_000_000)]
+Steps = Annotated[int, Meta(ge=1000, le=1_000_000_000)]
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 
 
@@ -56,6 +57,15 @@ class Accept(Section, frozen=True):
     idle_timeout: Seconds = 75.0  # keep-alive without a request; longer than the usual client pool's 60
     stall_timeout: Seconds = 600.0  # a client that takes no byte of its answer for so long is let go
     write_buffer: Size = 64 * KIB  # bytes waiting for a slow client before its upstream is paused
+
+
+class Policy(Section, frozen=True):
+    """What decides about calls."""
+
+    path: str = ""  # a folder of .rego and data files, or a bundle.tar.gz; empty: every call passes
+    shadow: str = ""  # the same, decided beside it and recorded, but never obeyed; empty: none
+    settle: Seconds = 0.25  # changed files are read when they were quiet for so long: editors and copies write twice
+    budget: Steps = 10_000_000  # steps that one decision may take; so many take seconds
 
 
 class Forward(Section, frozen=True):
@@ -103,6 +113,7 @@ class Settings(Section, frozen=True):
     data: str = ".tidegate"  # the data directory, relative to the file; held by one gateway at a time
     serve: Serve = Serve()
     accept: Accept = Accept()
+    policy: Policy = Policy()
     forward: Forward = Forward()
     identify: Identify = Identify()
     integration: dict[Name, Integration] = field(default_factory=dict)  # none: the built-in simulated provider

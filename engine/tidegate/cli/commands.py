@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 config = typer.Typer(help="Look at the settings: check, show, example.", no_args_is_help=True)
 app.add_typer(config, name="config")
+policy = typer.Typer(help="Look at policies: check, eval, input.", no_args_is_help=True)
+app.add_typer(policy, name="policy")
 
 
 @app.command("serve")
@@ -78,3 +80,50 @@ def example_command() -> None:
     from tidegate.cli.config import example
 
     typer.echo(example())
+
+
+@policy.command("check")
+def policy_check_command(
+    path: Annotated[
+        Path, typer.Argument(help="A folder of .rego and data files, or a bundle.tar.gz that `opa build` made.")
+    ] = Path("policies"),
+    form: Annotated[
+        Literal["text", "json"], typer.Option("--format", help="For people, or for editors and CI.")
+    ] = "text",
+    strict: Annotated[bool, typer.Option("--strict", help="End with code 1 for warnings too.")] = False,
+) -> None:
+    """List every problem of the policies and their tests; end with code 1 where there is an error."""
+    from tidegate.cli.policy import check
+
+    text, code = check(path, form == "json", strict)
+    typer.echo(text)
+    raise typer.Exit(code)
+
+
+@policy.command("eval")
+def policy_eval_command(
+    query: Annotated[str, typer.Argument(help="A Rego expression, such as `data.tidegate.admission.deny`.")],
+    policies: Annotated[
+        Path | None, typer.Option(help="The policies that the query may read.", metavar="PATH", show_default="none")
+    ] = None,
+    input: Annotated[
+        Path | None, typer.Option(help="A JSON file as `input`; - is the standard input.", metavar="FILE")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="A JSON or YAML file for `data`, beside that of the policies.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Print the value of a query as {"result": value}, or {} where it is undefined."""
+    from tidegate.cli.policy import evaluate
+
+    typer.echo(evaluate(query, policies, input, data))
+
+
+@policy.command("input")
+def policy_input_command(
+    schema: Annotated[bool, typer.Option("--schema", help="As a JSON schema.")] = False,
+) -> None:
+    """Print what policies are told: every field of `input`."""
+    from tidegate.cli.reference import markdown, schema_text
+
+    typer.echo(schema_text() if schema else markdown())

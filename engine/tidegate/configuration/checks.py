@@ -85,6 +85,9 @@ def problems(settings: Settings, environ: Mapping[str, str], wrong: Collection[K
 def _check_paths(settings: Settings) -> Problems:
     if not settings.data or not settings.data.isprintable():
         yield ("data",), "expected the path of a folder"
+    for key, path in (("path", settings.policy.path), ("shadow", settings.policy.shadow)):
+        if path and (not path.isprintable() or not Path(path).exists()):
+            yield ("policy", key), f"there is no file or folder `{shown(path)}`"
     if tls := settings.serve.tls:
         for key, path in (("certificate", tls.certificate), ("key", tls.key)):
             if not path.isprintable() or not Path(path).is_file():

@@ -305,7 +305,8 @@ class _Reading:
         if serve.tls:
             tls = structs.replace(serve.tls, certificate=path(serve.tls.certificate), key=path(serve.tls.key))
             serve = structs.replace(serve, tls=tls)
-        return structs.replace(settings, data=path(settings.data), serve=serve)
+        policy = structs.replace(settings.policy, path=path(settings.policy.path), shadow=path(settings.policy.shadow))
+        return structs.replace(settings, data=path(settings.data), serve=serve, policy=policy)
 
 
 def _nearest(key: Key, places: Mapping[Key, Found], unknown: Found) -> Found:

@@ -2,7 +2,7 @@
 
 from tidegate.model import Call, Caller, Decision
 
-ALLOW = Decision("allow")
+ALLOW = Decision(action="allow")
 
 
 def decide(call: Call, caller: Caller) -> Decision:

@@ -1,6 +1,7 @@
 """From sources to a program, through every stage."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from tidegate.rego import ast
 from tidegate.rego.check import check, check_query
@@ -15,19 +16,8 @@ from tidegate.rego.values import Value
 Entry = tuple[str, ...] | ast.Body
 
 
-def compile_modules(
-    sources: list[Source],
-    data: Value,
-    *,
-    entries: Mapping[str, Entry],
-    schema: dict[str, object] | None = None,
-    strict: bool = False,
-    typed: Typed | None = None,
-) -> Program:
-    """The program of some modules; raises PolicyRefused with every problem of every module.
-
-    An entry is the path of a document, whose result is {"result": its value}, or a query as it was parsed.
-    """
+def parse_all(sources: Iterable[Source]) -> tuple[list[ast.Module], list[Problem]]:
+    """The modules that could be parsed, and what is wrong with the others."""
     modules: list[ast.Module] = []
     problems: list[Problem] = []
     for source in sources:
@@ -35,13 +25,47 @@ def compile_modules(
             modules.append(parse(source))
         except PolicyRefused as refused:
             problems += refused.problems
-    checked = check(modules, schema=schema, data=data)
-    problems += [problem for problem in checked.problems if not problem.warning]
+    return modules, problems
+
+
+def compile_modules(
+    sources: Iterable[Source],
+    data: Value,
+    *,
+    entries: Mapping[str, Entry],
+    schema: dict[str, Any] | None = None,
+    strict: bool = False,
+) -> Program:
+    """The program of some sources; raises PolicyRefused with every problem of every module."""
+    modules, problems = parse_all(sources)
+    try:
+        program = program_of(modules, data, entries=entries, schema=schema, strict=strict)
+    except PolicyRefused as refused:
+        raise PolicyRefused([*problems, *refused.problems]) from None
     if problems:
         raise PolicyRefused(problems)
-    resolved = {name: entry if _path(entry) else check_query(checked, entry) for name, entry in entries.items()}
+    return program
+
+
+def program_of(
+    modules: list[ast.Module],
+    data: Value,
+    *,
+    entries: Mapping[str, Entry],
+    schema: dict[str, Any] | None = None,
+    strict: bool = False,
+    typed: Typed | None = None,
+) -> Program:
+    """The program of some modules; raises PolicyRefused with every problem in them.
+
+    An entry is the path of a document, whose result is {"result": its value}, or a query as it was parsed. `schema` is
+    the JSON schema of the input; `strict` makes an error of a builtin one of the evaluation.
+    """
+    checked = check(modules, schema=schema, data=data)
+    if checked.errors:
+        raise PolicyRefused(checked.errors)
+    resolved = {
+        name: entry if type(entry[0]) is str else check_query(checked, entry)  # type: ignore[arg-type]
+        for name, entry in entries.items()
+    }
     return Program(lower(checked, resolved), data, strict=strict, typed=typed)
-
-
-def _path(entry: Entry) -> bool:
-    return bool(entry) and type(entry[0]) is str

@@ -2,6 +2,9 @@
 
 from bisect import bisect_right
 from functools import cached_property
+from typing import Final
+
+WIDTH: Final = 120  # characters of a line that are shown, before and after what is meant
 
 
 class Source:
@@ -27,10 +30,10 @@ class Source:
         return offset - self._starts[self.line(offset) - 1] + 1
 
     def excerpt(self, start: int, end: int) -> list[str]:
-        """The line of `start`, and below it carets under what is meant."""
-        begin = self._starts[self.line(start) - 1]
+        """The line of `start`, of a long one the part around it, and below it carets under what is meant."""
+        begin = max(self._starts[self.line(start) - 1], start - WIDTH)
         stop = self.text.find("\n", begin)
-        line = self.text[begin : stop if stop >= 0 else len(self.text)].rstrip("\r")
+        line = self.text[begin : min(stop if stop >= 0 else len(self.text), begin + 2 * WIDTH)].rstrip("\r")
         width = max(1, min(end, begin + len(line)) - start)
         margin = "".join("\t" if char == "\t" else " " for char in line[: start - begin])
         return [f"  {line}", f"  {margin}{'^' * width}"]

@@ -69,6 +69,7 @@ STRING: Final = Plain("string")
 ANY_OBJECT: Final = ObjectOf(rest=(ANY, ANY))
 OF_SCALAR: Final = {type(None): NULL, bool: BOOLEAN, int: NUMBER, float: NUMBER, Decimal: NUMBER, str: STRING}
 WIDEST: Final = 12  # types in one OneOf; what is wider is any
+HEAVIEST: Final = 100  # types in one type; a chain of rules can nest them without end, and double them with each rule
 
 
 def one_of(types: Iterable[Type]) -> Type:
@@ -86,6 +87,37 @@ def one_of(types: Iterable[Type]) -> Type:
 def members(kind: Type) -> tuple[Type, ...]:
     """The alternatives of a type; one, if it is not a OneOf."""
     return kind.members if type(kind) is OneOf else (kind,)
+
+
+def bounded(kind: Type) -> Type:
+    """The type, or if it has too many parts a wider one without them."""
+    if not _is_heavy(kind):
+        return kind
+    if type(kind) is SetOf:
+        return SetOf(ANY)
+    if type(kind) is ObjectOf:
+        rest = (ANY, ANY) if kind.rest is not None else None
+        return ObjectOf(tuple((name, ANY) for name, _ in kind.fields), rest, kind.exact)
+    return ArrayOf(rest=ANY)
+
+
+def _is_heavy(kind: Type) -> bool:
+    pending: list[Type] = [kind]
+    for _ in range(HEAVIEST):
+        if not pending:
+            return False
+        pending += _parts(pending.pop())
+    return bool(pending)
+
+
+def _parts(kind: Type) -> Iterable[Type]:
+    if type(kind) is ArrayOf:
+        return kind.items if kind.rest is None else (*kind.items, kind.rest)
+    if type(kind) is ObjectOf:
+        return (*(held for _, held in kind.fields), *(kind.rest or ()))
+    if type(kind) is SetOf:
+        return (kind.element,)
+    return members(kind) if type(kind) is OneOf else ()
 
 
 # what two types have in common

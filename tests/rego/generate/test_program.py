@@ -117,12 +117,10 @@ def test_a_number_finds_its_text_in_the_data_but_not_in_the_input() -> None:
 
 def test_a_value_nested_without_end_is_an_error() -> None:
     deep = from_json("[" * 900 + "]" * 900)
-    for _ in range(200):
+    for _ in range(50_000):
         deep = [deep]
     program = compiled("p := {input}")
     with pytest.raises(EvaluationError):
-        for _ in range(50_000):
-            deep = [deep]
         program.evaluate("p", deep)
 
 

@@ -82,7 +82,7 @@ def _signed(
     canonical = "\n".join(
         (
             request["method"],
-            quote(url.path, safe="/%~:@!$&'()*+,;=[]"),
+            quote(utf8(url.path), safe="/%~:@!$&'()*+,;=[]"),
             url.query,
             *(f"{name}:{signed[name]}" for name in sorted(signed)),
             "",

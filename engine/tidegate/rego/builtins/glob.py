@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from tidegate.rego.builtins import builtin
-from tidegate.rego.builtins.operands import NAMES, mistyped, no_string, string
+from tidegate.rego.builtins.operands import NAMES, mistyped, string
 from tidegate.rego.builtins.regex import tester
 from tidegate.rego.errors import BuiltinError, OperandError
 from tidegate.rego.values import Value
@@ -19,29 +19,32 @@ _ANY: Final = "(?s:.)"
 _SPECIAL: Final = str.maketrans({character: "\\" + character for character in "*?\\[]{}"})
 
 
-@builtin(
-    "glob.match",
-    "pattern: string, delimiters: any<null, array[string]>, match: string -> result: boolean",
-)
-def match(pattern: Value, delimiters: Value, text: Value) -> bool:
-    """No delimiters at all with null, the point with an empty array."""
-    if type(pattern) is not str or type(text) is not str:
-        raise (
-            no_string("glob.match", pattern, text)
-            if type(pattern) is not str
-            else mistyped("glob.match", 3, text, "string")
-        )
+def matcher(pattern: Value, delimiters: Value) -> Callable[[str], bool]:
+    """The test for a glob: no delimiters at all with null, the point with an empty array."""
+    glob = string("glob.match", 1, pattern)
     if delimiters is None:
-        return _matcher(pattern, "")(text)
+        return _matcher(glob, "")
     if type(delimiters) is not list:
         raise mistyped("glob.match", 2, delimiters, "array", "null")
     if not delimiters:
-        return _matcher(pattern, ".")(text)
+        return _matcher(glob, ".")
     for one in delimiters:
         if type(one) is not str or len(one) != 1:
             kind = NAMES[type(one)] if type(one) is not str else "string of another length"
             raise OperandError(f"glob.match: operand 2 must be array of single characters but got array with {kind}")
-    return _matcher(pattern, "".join(delimiters))(text)
+    return _matcher(glob, "".join(delimiters))
+
+
+@builtin(
+    "glob.match",
+    "pattern: string, delimiters: any<null, array[string]>, match: string -> result: boolean",
+    specialised=matcher,
+)
+def match(pattern: Value, delimiters: Value, text: Value) -> bool:
+    test = matcher(pattern, delimiters)
+    if type(text) is str:
+        return test(text)
+    raise mistyped("glob.match", 3, text, "string")
 
 
 @builtin("glob.quote_meta", "pattern: string -> output: string")

@@ -67,7 +67,7 @@ def schema_is_valid(evaluation: Evaluation, schema: Value) -> bool:
     from tidegate.rego.builtins.graphql_check import checked
 
     try:
-        checked(_schema(evaluation, "graphql.schema_is_valid", 1, schema))
+        checked(evaluation, _schema(evaluation, "graphql.schema_is_valid", 1, schema))
     except BuiltinError:
         return False
     return True
@@ -108,5 +108,5 @@ def _verified(evaluation: Evaluation, name: str, query: Value, schema: Value) ->
     from tidegate.rego.builtins.graphql_check import check_query, checked
 
     query_document, schema_document = _query(evaluation, name, query), _schema(evaluation, name, 2, schema)
-    check_query(evaluation, checked(schema_document), query_document)
+    check_query(evaluation, checked(evaluation, schema_document), query_document)
     return [shown(query_document), shown(schema_document)]

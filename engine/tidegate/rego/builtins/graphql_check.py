@@ -48,12 +48,16 @@ class Schema(Struct, frozen=True):
     roots: dict[str, str]  # the type that stands for each operation
 
 
-def checked(document: tree.SchemaDocument) -> Schema:
+def checked(evaluation: Evaluation, document: tree.SchemaDocument) -> Schema:
     """The schema with its extensions, if it can stand."""
     schema = Schema(_types(document), _directives(document), _roots(document))
     _implied_roots(document, schema)
     for _, definition in sorted(schema.types.items()):
         if not definition.built_in:
+            # what each interface asks for is looked up among all that the type has
+            evaluation.spend(
+                (1 + len(definition.interfaces)) * (1 + len(definition.fields) + len(definition.interfaces))
+            )
             _check_definition(schema, definition)
     for _, directive in sorted(schema.directives.items()):
         _check_name(directive.name)
@@ -64,7 +68,7 @@ def checked(document: tree.SchemaDocument) -> Schema:
 def check_query(evaluation: Evaluation, schema: Schema, document: tree.QueryDocument) -> None:
     evaluation.spend(_cost(document))
     try:
-        found = validate(_built(schema), query_node(document), _RULES, max_errors=1)
+        found = validate(_built(schema), query_node(document), _RULES, max_errors=1, hide_suggestions=True)
     except (GraphQLError, TypeError, ValueError) as error:
         raise BuiltinError(f"the schema cannot be used: {error}") from None
     except RecursionError:

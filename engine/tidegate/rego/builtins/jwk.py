@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tidegate.rego.builtins import pem
 from tidegate.rego.builtins.certificates import load_certificate
-from tidegate.rego.builtins.keys import PrivateKey, PublicKey, public_key
+from tidegate.rego.builtins.keys import PrivateKey, PublicKey, check_rsa, public_key
 from tidegate.rego.errors import BuiltinError
 from tidegate.rego.values import Value
 
@@ -125,7 +125,9 @@ def _rsa_numbers(document: dict[str, str]) -> rsa.RSAPublicNumbers:
 def _private_rsa(document: dict[str, str]) -> PrivateKey:
     # without its primes a key could be used only after a search for them
     d, p, q, dp, dq, qi = (_number(document, field) for field in _PRIVATE_FIELDS)
-    return rsa.RSAPrivateNumbers(p, q, d, dp, dq, qi, _rsa_numbers(document)).private_key()
+    numbers = rsa.RSAPrivateNumbers(p, q, d, dp, dq, qi, _rsa_numbers(document))
+    check_rsa(numbers)
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
 
 
 def _point(document: dict[str, str]) -> ec.EllipticCurvePublicNumbers:

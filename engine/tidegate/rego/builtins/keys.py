@@ -48,12 +48,27 @@ def private_key(octets: bytes) -> PrivateKey:
     if len(octets) > _LARGEST_KEY:
         raise BuiltinError("x509: the private key is too large")
     try:
-        found = load_der_private_key(octets, None)
+        found = load_der_private_key(octets, None, unsafe_skip_rsa_key_validation=True)
+        if isinstance(found, rsa.RSAPrivateKey):
+            check_rsa(found.private_numbers())
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise BuiltinError(f"x509: failed to parse private key: {error}") from None
     if not isinstance(found, PrivateKey):
         raise BuiltinError("x509: unsupported kind of private key")
     return found
+
+
+def check_rsa(key: rsa.RSAPrivateNumbers) -> None:
+    """Raises a ValueError where the numbers do not belong together.
+
+    These are the checks of Go. OpenSSL tests the primes as well, for half a second where they have 2048 bits.
+    """
+    p, q, e = key.p, key.q, key.public_numbers.e
+    belong = p * q == key.public_numbers.n and min(p, q) > 2 and p & q & e & 1 and e > 2
+    if not belong or (key.d * e - 1) % (p - 1) or (key.d * e - 1) % (q - 1):
+        raise ValueError("the numbers of the RSA key do not belong together")
+    if key.dmp1 != key.d % (p - 1) or key.dmq1 != key.d % (q - 1) or key.iqmp * q % p != 1:
+        raise ValueError("the precomputed numbers of the RSA key are wrong")
 
 
 def private_keys(text: str) -> Iterator[PrivateKey]:

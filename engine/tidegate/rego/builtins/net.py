@@ -25,19 +25,19 @@ _Network: TypeAlias = IPv4Network | IPv6Network
 # Python would take `10.0.0.0/255.0.0.0` and `fe80::1%eth0` too.
 _NETWORK: Final = re.compile(r"[0-9a-fA-F.:]+/[0-9]{1,3}").fullmatch
 _ADDRESS: Final = re.compile(r"[0-9a-fA-F.:]+").fullmatch
+_LONGEST: Final = 50  # an address of IPv6 that ends as one of IPv4, and a prefix
 
 
-@lru_cache(maxsize=4096)
 def _network(text: str) -> _Network | None:
     try:
-        return _unmapped(ip_network(text, strict=False)) if len(text) < 64 and _NETWORK(text) else None
+        return _unmapped(ip_network(text, strict=False)) if _NETWORK(text) else None
     except ValueError:
         return None
 
 
 def _address(text: str) -> _Address | None:
     try:
-        return ip_address(text) if len(text) < 64 and _ADDRESS(text) else None
+        return ip_address(text) if _ADDRESS(text) else None
     except ValueError:
         return None
 
@@ -66,7 +66,7 @@ def _bounds(text: str) -> _Bounds | None:
 
 
 def _either(name: str, text: str) -> _Bounds:
-    bounds = _bounds(text)
+    bounds = _bounds(text) if len(text) <= _LONGEST else None
     if bounds is None:
         raise BuiltinError(f"{name}: invalid CIDR address: {text}")
     return bounds

@@ -17,6 +17,8 @@ from tidegate.rego.values import NUMBERS, RegoSet, Value
 # Longer numbers could not be written: CPython refuses to print them.
 LARGEST: Final = 10**4300 - 1
 _EXACT: Final = decimal.Context(prec=60, Emax=999_999, Emin=-999_999, traps=[decimal.InvalidOperation])
+# Rounds to whole numbers only, and those may have all the digits a number can have.
+_WHOLE: Final = decimal.Context(prec=4400, Emax=999_999, Emin=-999_999)
 _UNARY: Final = "x: number -> number"
 _BINARY: Final = "x: number, y: number -> number"
 
@@ -42,10 +44,6 @@ def nearest(value: Decimal) -> Any:
     if value == value.to_integral_value(context=_WHOLE):
         return int(value)
     return value  # it has more digits than a float, or is too small for one
-
-
-# Rounds to whole numbers only, and those may have all the digits a number can have.
-_WHOLE: Final = decimal.Context(prec=4400, Emax=999_999, Emin=-999_999)
 
 
 def _both(name: str, x: Value, y: Value) -> tuple[Decimal, Decimal]:

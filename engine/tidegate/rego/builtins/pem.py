@@ -26,14 +26,16 @@ def first(text: str) -> Block | None:
     at = 0
     while (begin := text.find(_BEGIN, at)) >= 0:
         at = begin + len(_BEGIN)
-        end = text.find(_END, at)
-        if end < 0:
-            return None
+        if begin and text[begin - 1] != "\n":
+            continue
         line_end = text.find("\n", at)
         kind = text[at:line_end].rstrip()
-        if not kind.endswith(_DASHES) or (begin and text[begin - 1] != "\n"):
+        if not kind.endswith(_DASHES):
             continue
         kind = kind.removesuffix(_DASHES)
+        end = text.find(_END, line_end)
+        if line_end < 0 or end < 0:
+            return None
         at = end + len(_END)
         if not text.startswith(kind + _DASHES, at):
             continue

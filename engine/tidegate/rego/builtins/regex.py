@@ -60,7 +60,11 @@ def tester(pattern: str) -> Callable[[str], bool]:
     return found
 
 
-@builtin("regex.match", "pattern: string, value: string -> result: boolean", specialised=tester)
+def matcher(pattern: Value) -> Callable[[str], bool]:
+    return tester(string("regex.match", 1, pattern))
+
+
+@builtin("regex.match", "pattern: string, value: string -> result: boolean", specialised=matcher)
 def match(pattern: Value, value: Value) -> bool:
     if type(pattern) is str and type(value) is str:
         return tester(pattern)(value)
@@ -92,7 +96,7 @@ def _matches(evaluation: Evaluation, pattern: str, octets: bytes) -> Iterator[_S
     at = 0
     behind = -1
     while at <= len(octets):
-        evaluation.spend(1)
+        evaluation.spend(4)
         spans = find(_UNANCHORED, octets, at, len(octets))
         start, end = spans[0]
         if start < 0:

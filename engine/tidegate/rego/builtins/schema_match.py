@@ -59,7 +59,7 @@ class Matching:
         return found
 
     def _match(self, part: Any, document: Any, path: tuple[str, ...], found: Findings) -> None:
-        self.schema.evaluation.spend(1)
+        self.schema.evaluation.spend(_cost(part))
         if self.depth > _DEEPEST:
             raise BuiltinError("jsonschema: the schema leads to itself without end")
         self.depth += 1
@@ -228,6 +228,13 @@ class Matching:
                 found.add("additional_property_not_allowed", _field(path), description)
             elif others is not True:
                 found.merge(self.findings(others, value, (*path, name)))
+
+
+def _cost(part: Any) -> int:
+    """Matching looks at every member of a keyword's list or object, whatever the document is."""
+    if isinstance(part, bool):
+        return 1
+    return 1 + sum(len(held) for held in part.values() if isinstance(held, list | dict))
 
 
 def _field(path: tuple[str, ...]) -> str:

@@ -3,7 +3,7 @@
 import hmac
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
@@ -59,6 +59,6 @@ def signature(algorithm: str, key: PrivateKey | bytes, signed: bytes) -> bytes:
                 return r.to_bytes(size) + s.to_bytes(size)
             case ed25519.Ed25519PrivateKey() if algorithm == "EdDSA":
                 return key.sign(signed)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, InternalError) as error:
         raise BuiltinError(f"failed to sign: {error}") from None
     raise BuiltinError(f"the key is of no kind that signs with {algorithm}")

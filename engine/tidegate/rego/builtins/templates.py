@@ -28,6 +28,7 @@ from tidegate.rego.builtins.template_parse import (
     Variable,
     parse,
 )
+from tidegate.rego.builtins.text import utf8
 from tidegate.rego.errors import BuiltinError
 from tidegate.rego.evaluation import Evaluation
 from tidegate.rego.values import NUMBERS, RegoSet, Value, json_text, number_text, unkey, whole
@@ -287,7 +288,7 @@ def _len(_: Evaluation, *operands: Any) -> int:
     _expect("len", operands, 1)
     if not isinstance(operands[0], str | list | dict):
         raise BuiltinError(f"template: error calling len: len of type {_kind(operands[0])}")
-    return len(operands[0].encode()) if isinstance(operands[0], str) else len(operands[0])
+    return len(utf8(operands[0])) if isinstance(operands[0], str) else len(operands[0])
 
 
 def _index(_: Evaluation, *operands: Any) -> Any:
@@ -377,5 +378,5 @@ _FUNCTIONS: Final[dict[str, _Function]] = {
     "println": _println,
     "printf": _printf,
     "html": _escaping(_html),
-    "urlquery": _escaping(quote_plus),
+    "urlquery": _escaping(lambda text: quote_plus(utf8(text))),
 }

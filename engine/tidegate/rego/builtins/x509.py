@@ -15,7 +15,7 @@ from tidegate.rego.evaluation import Evaluation
 from tidegate.rego.values import RegoSet, Value, items
 
 _CHARACTERS_A_UNIT: Final = 4  # of certificates: a usual one takes some hundred microseconds
-_PRIVATE_KEY: Final = 50_000  # units: RSA keys are checked when they are read, and that takes milliseconds
+_PRIVATE_KEY: Final = 5_000  # units: RSA keys are checked when they are read, and that takes a millisecond
 _OBJECTS: Final = "array[object[string: any]]"
 _VERIFIED: Final = f"array<boolean, {_OBJECTS}>"
 # the place of a usage is its number in Go

@@ -26,7 +26,7 @@ from tidegate.rego.check.findings import Findings
 from tidegate.rego.check.inference import Inference, Types
 from tidegate.rego.check.places import Definition, Place, places_of, reached
 from tidegate.rego.check.recursion import check_recursion
-from tidegate.rego.check.references import Known, check_imports, check_reference
+from tidegate.rego.check.references import Known, check_function_values, check_imports, check_reference
 from tidegate.rego.check.schema import from_schema
 from tidegate.rego.check.survey import Survey, survey
 from tidegate.rego.check.unused import check_annotations, check_empty_braces, check_imports_used, check_variables
@@ -142,6 +142,7 @@ def _check_names(known: Known, broken: _Broken, findings: Findings) -> dict[Plac
 def _check_survey(known: Known, found: Survey, source: Source, findings: Findings) -> None:
     for ref in found.references:
         check_reference(known, ref, source, findings)
+    check_function_values(known, found, source, findings)
     check_calls(known.root, found, source, findings)
     check_modifiers(known.root, found, source, findings)
 

@@ -1,7 +1,7 @@
 """Calls and replacements of functions: the number of arguments, and builtins that have been given up."""
 
 from tidegate.rego import ast, values
-from tidegate.rego.builtins import TABLE
+from tidegate.rego.builtins import REFUSED, TABLE
 from tidegate.rego.check.findings import Findings
 from tidegate.rego.check.places import Place
 from tidegate.rego.check.survey import Survey
@@ -55,7 +55,12 @@ def _check_replacement(
 ) -> None:
     wanted = arity(root, name) if name[0] != "input" else None
     replacing = name_of(modifier.value)
-    given = arity(root, replacing) if replacing is not None else None
+    if replacing is None:
+        return
+    reason = REFUSED.get(".".join(replacing))
+    if reason is not None:
+        findings.error(CODE, f"`{'.'.join(replacing)}` is refused: {reason}", source, modifier.value)
+    given = arity(root, replacing)
     if wanted is not None and given is not None and given != wanted:
         message = f"`{'.'.join(name)}` has arity {wanted}, what replaces it {given}"
         findings.error(CODE, message, source, modifier.value)

@@ -13,7 +13,7 @@ from tidegate.rego import ast
 from tidegate.rego.check.findings import Findings
 from tidegate.rego.check.places import Definition, Place
 from tidegate.rego.check.references import Known
-from tidegate.rego.values import UNDEFINED
+from tidegate.rego.values import UNDEFINED, key
 
 CODE = "rego_type_error"
 KINDS = {"value": "a rule with one value", "set": "a set", "func": "a function", "object": "an object"}
@@ -43,6 +43,7 @@ def _check_place(place: Place, packages: dict[tuple[str, ...], ast.Module], find
     closed = [definition for definition in place.definitions if not definition.is_open]
     if closed:
         _check_below(place, closed[0], packages, findings)
+        _check_constants(closed, findings)
 
 
 def _difference(first: Definition, second: Definition) -> str | None:
@@ -74,6 +75,20 @@ def _check_below(
     if inner is not None:
         message = f"rule `{place.name}` has a value, and so no rules below it"
         _report(inner, message, rule, findings)
+
+
+def _check_constants(closed: list[Definition], findings: Findings) -> None:
+    """Warns of two values that are always there, since asking for them will always fail."""
+    constants = [(each, each.rule.head.value) for each in closed if not each.rule.body and not each.rule.default]
+    first: tuple[Definition, Any] | None = None
+    for definition, term in constants:
+        if type(term) is not ast.Scalar or definition.rule.head.kind != "value":
+            continue
+        if first is None:
+            first = definition, key(term.value)
+        elif key(term.value) != first[1]:
+            message = "this rule always has another value already"
+            findings.warning(CODE, message, definition.module.source, definition.rule.head, _where(first[0]))
 
 
 def _check_document(place: Place, documents: Any, findings: Findings) -> None:

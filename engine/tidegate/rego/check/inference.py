@@ -15,7 +15,7 @@ from tidegate.rego.check.findings import Findings
 from tidegate.rego.check.places import Definition, Place, path_of
 from tidegate.rego.check.suggest import did_you_mean, listed
 from tidegate.rego.source import Source
-from tidegate.rego.types import ANY, BOOLEAN, STRING, ArrayOf, ObjectOf, SetOf, Type, one_of
+from tidegate.rego.types import ANY, BOOLEAN, STRING, ArrayOf, ObjectOf, SetOf, Type, bounded, one_of
 
 CODE: Final = "rego_type_error"
 LONGEST: Final = 60  # characters of a type in a message; what is longer is told by its kind
@@ -48,10 +48,10 @@ class Types:
 def _result(place: Place, found: list[Type]) -> Type:
     kinds = {"object" if each.is_open else each.rule.head.kind for each in place.definitions}
     if kinds == {"set"}:
-        return SetOf(one_of(found))
+        return bounded(SetOf(one_of(found)))
     if kinds == {"object"}:
         pairs = [types.entries(each) or (ANY, ANY) for each in found]
-        return ObjectOf(rest=(one_of(key for key, _ in pairs), one_of(held for _, held in pairs)))
+        return bounded(ObjectOf(rest=(one_of(key for key, _ in pairs), one_of(held for _, held in pairs))))
     return one_of(found) if len(kinds) == 1 else ANY
 
 
@@ -94,11 +94,10 @@ class Inference:
         before = self.input_type, self.is_mocked
         for modifier in statement.modifiers:
             self.term(modifier.value)
-        for modifier in statement.modifiers:
-            target = modifier.target.head if type(modifier.target) is ast.Ref else modifier.target
-            if type(target) is ast.Var and target.name == "input":
-                self.input_type = ANY
-            self.is_mocked = True  # rules may read the input
+        targets = [each.target.head if type(each.target) is ast.Ref else each.target for each in statement.modifiers]
+        if any(type(target) is ast.Var and target.name == "input" for target in targets):
+            self.input_type = ANY
+        self.is_mocked = True  # rules may read the input
         _STATEMENT[type(statement)](self, statement)
         self.input_type, self.is_mocked = before
 
@@ -182,10 +181,10 @@ class Inference:
         return self.variables.get(term.name, ANY)
 
     def array(self, term: ast.Array) -> Type:
-        return ArrayOf(tuple(map(self.term, term.elements)))
+        return bounded(ArrayOf(tuple(map(self.term, term.elements))))
 
     def set(self, term: ast.Set) -> Type:
-        return SetOf(one_of(map(self.term, term.elements)))
+        return bounded(SetOf(one_of(map(self.term, term.elements))))
 
     def object(self, term: ast.Object) -> Type:
         fields: dict[Any, Type] = {}
@@ -196,19 +195,19 @@ class Inference:
             else:
                 others.append((self.term(key), self.term(held)))
         rest = (one_of(key for key, _ in others), one_of(held for _, held in others)) if others else None
-        return ObjectOf(tuple(fields.items()), rest, exact=True)
+        return bounded(ObjectOf(tuple(fields.items()), rest, exact=True))
 
     def array_comprehension(self, term: ast.ArrayComprehension) -> Type:
         self.body(term.body)
-        return ArrayOf(rest=self.term(term.element))
+        return bounded(ArrayOf(rest=self.term(term.element)))
 
     def set_comprehension(self, term: ast.SetComprehension) -> Type:
         self.body(term.body)
-        return SetOf(self.term(term.element))
+        return bounded(SetOf(self.term(term.element)))
 
     def object_comprehension(self, term: ast.ObjectComprehension) -> Type:
         self.body(term.body)
-        return ObjectOf(rest=(self.term(term.key), self.term(term.value)))
+        return bounded(ObjectOf(rest=(self.term(term.key), self.term(term.value))))
 
     def template(self, term: ast.Template) -> Type:
         for part in term.parts:

@@ -14,6 +14,7 @@ from tidegate.rego import ast, values
 from tidegate.rego.check.findings import Findings
 from tidegate.rego.check.places import Place
 from tidegate.rego.check.suggest import did_you_mean
+from tidegate.rego.check.survey import Survey
 from tidegate.rego.source import Source
 
 CODE = "rego_type_error"
@@ -46,6 +47,17 @@ def check_reference(known: Known, ref: ast.Ref, source: Source, findings: Findin
     name = ".".join(["data", *(str(values.unkey(_key(before))) for before in ref.path[: missing.index + 1])])
     report = findings.error if missing.is_certain else findings.warning
     report(CODE, f"undefined ref: `{name}`", source, node, did_you_mean(str(part.value), missing.near))
+
+
+def check_function_values(known: Known, found: Survey, source: Source, findings: Findings) -> None:
+    """Warns of functions that are named where a value is wanted: only `with` has a use for that."""
+    for ref in found.references:
+        place: Place | None = known.root
+        for part in ref.path:
+            place = place.children.get(_key(part)) if place is not None else None
+            if place is not None and place.is_function and id(ref) not in found.replacing:
+                message = f"`{place.name}` is a function, and has no value without arguments"
+                findings.warning(CODE, message, source, ref)
 
 
 def check_imports(known: Known, module: ast.Module, findings: Findings) -> None:
@@ -103,4 +115,4 @@ def _is_excused(known: Known, path: tuple[Any, ...]) -> bool:
 
 
 def _has_rules(place: Place | None) -> bool:
-    return place is not None and place.is_package and any(child.definitions for child in place.children.values())
+    return place is not None and any(child.definitions for child in place.children.values())

@@ -11,13 +11,14 @@ DOCUMENTS: Final = frozenset(("input", "data"))
 class Survey:
     """What occurs in a rule."""
 
-    __slots__ = ("assigned", "calls", "modifiers", "outermost", "references", "seen")
+    __slots__ = ("assigned", "calls", "modifiers", "outermost", "references", "replacing", "seen")
 
     def __init__(self) -> None:
         self.references: list[ast.Ref] = []  # those into `data`
         self.calls: list[ast.Call] = []
         self.outermost: set[int] = set()  # ids of calls that are statements: a last operand may stand for the result
         self.modifiers: list[ast.With] = []
+        self.replacing: set[int] = set()  # ids of what `with` puts in a place
         self.assigned: list[ast.Var] = []  # the variables that `:=` made
         self.seen: set[str] = set()  # the names of all others
 
@@ -76,6 +77,7 @@ def _assigned(pattern: ast.Term, found: Survey, pending: list[Any]) -> None:
 
 def _with(node: ast.With, found: Survey, pending: list[Any]) -> None:
     found.modifiers.append(node)
+    found.replacing.add(id(node.value))
     pending.append(node.value)
 
 

@@ -38,7 +38,7 @@ class Resolved(Struct, frozen=True):
         query = Bodies(self.names, {"data": ("data",), "input": ("input",)}, source)
         resolved = query.query(body)
         if query.problems:
-            raise PolicyRefused(query.problems)
+            raise PolicyRefused(_sorted(query.problems))
         return resolved
 
 
@@ -51,5 +51,9 @@ def resolve(modules: Sequence[ast.Module]) -> Resolved:
     for module in modules:
         rules = Rules(names, metadata, module)
         resolved.append(rules.module())
-        problems += sorted(rules.problems, key=lambda problem: problem.start)
+        problems += _sorted(rules.problems)
     return Resolved(resolved, problems, names)
+
+
+def _sorted(problems: list[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda problem: problem.start)

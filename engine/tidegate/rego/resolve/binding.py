@@ -31,8 +31,7 @@ def left_unbound(statement: ast.Statement | tuple[ast.Term, ...], unbound: set[s
 
 
 def _expression(statement: ast.Expression, unbound: set[str], left: set[str], arity: Arity) -> None:
-    _look_up([modifier.value for modifier in statement.modifiers], unbound, left)
-    if statement.negated:
+    if not _replaced(statement.modifiers, unbound, left) or statement.negated:
         return
     term = statement.term
     _look_up((term,), unbound, left)
@@ -51,7 +50,9 @@ def _give(call: ast.Call, operands: int, left: set[str]) -> None:
 
 
 def _some_in(statement: ast.SomeIn, unbound: set[str], left: set[str], arity: Arity) -> None:
-    _look_up([*(modifier.value for modifier in statement.modifiers), statement.domain], unbound, left)
+    if not _replaced(statement.modifiers, unbound, left):
+        return
+    _look_up((statement.domain,), unbound, left)
     if _is_known(statement.domain, left):
         _bind(statement.value, left)
         if statement.key is not None:
@@ -59,9 +60,15 @@ def _some_in(statement: ast.SomeIn, unbound: set[str], left: set[str], arity: Ar
 
 
 def _every(statement: ast.Every, unbound: set[str], left: set[str], arity: Arity) -> None:
-    _look_up([modifier.value for modifier in statement.modifiers], unbound, left)
-    if not statement.negated:
+    if _replaced(statement.modifiers, unbound, left) and not statement.negated:
         _look_up((statement.domain,), unbound, left)
+
+
+def _replaced(modifiers: tuple[ast.With, ...], unbound: set[str], left: set[str]) -> bool:
+    """Whether the values of `with` are known, which they must be before the statement."""
+    values = [modifier.value for modifier in modifiers]
+    _look_up(values, unbound, left)
+    return all(_is_known(value, left) for value in values)
 
 
 _STATEMENTS: Final[dict[type, Callable[[Any, set[str], set[str], Arity], None]]] = {
@@ -90,8 +97,9 @@ def _unify(a: ast.Term, b: ast.Term, left: set[str]) -> None:
         return
     if type(a) is ast.Object and type(b) is ast.Object:
         these, those = _by_key(a), _by_key(b)
-        for key in these.keys() & those.keys():
-            _unify(these[key], those[key], left)
+        if these.keys() == those.keys() and len(a.pairs) == len(b.pairs) == len(these):
+            for key, value in these.items():
+                _unify(value, those[key], left)
     if _is_known(b, left):
         _bind(a, left)
     if _is_known(a, left):
@@ -118,12 +126,12 @@ def _bind(pattern: ast.Term, left: set[str]) -> None:
 
 
 def _look_up(terms: Iterable[ast.Term], unbound: set[str], left: set[str]) -> None:
-    """Binds the variables in the brackets of the references in the terms."""
+    """Binds the variables in the brackets of the references in the terms. Those in a template stay inside of it."""
     for term in terms:
         kind = type(term)
         if kind is ast.Ref:
             _follow(term, unbound, left)  # type: ignore[arg-type]
-        elif kind in _PARTS:
+        elif kind is not ast.Template and kind in _PARTS:
             _look_up(_PARTS[kind](term), unbound, left)
 
 

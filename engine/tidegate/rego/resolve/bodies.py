@@ -7,7 +7,7 @@ from tidegate.rego import ast
 from tidegate.rego.resolve.lines import Closure, Line, occurring, statements_of
 from tidegate.rego.resolve.names import ROOTS, Names, Path, hint_for_variable
 from tidegate.rego.resolve.order import Order
-from tidegate.rego.resolve.scopes import ASSIGN, ASSIGNED, DECLARED, inner, pattern_variables
+from tidegate.rego.resolve.scopes import ASSIGN, ASSIGNED, DECLARED, body_of, inner, pattern_variables
 from tidegate.rego.resolve.terms import Terms
 from tidegate.rego.source import Source
 
@@ -25,6 +25,7 @@ class Bodies(Terms):
     def __init__(self, names: Names, known: dict[str, Path], source: Source) -> None:
         super().__init__(names, known, source)
         self.some: list[tuple[str, ast.Var]] = []  # the variables that `some x` declared in this rule
+        self.told: set[str] = set()  # the names in this rule of which something wrong is told already
         self.statements: dict[type, Callable[[Any], ast.Statement | None]] = {
             ast.Expression: self.expression,
             ast.Some: self.declaration,
@@ -35,7 +36,7 @@ class Bodies(Terms):
     def query(self, body: ast.Body) -> ast.Body:
         """A body that belongs to no rule."""
         self.scope = inner(self.scope, body)
-        return self.order(self.lines(body), Line((), {}, []), set())
+        return self.order(self.lines(body), [], set())
 
     # scopes
 
@@ -71,12 +72,10 @@ class Bodies(Terms):
         name = variable.name
         before = self.scope.history.get(name)
         if name in ROOTS:
-            hint = "use a different name"
-            message = f"variables must not shadow `{name}`"
-            self.problem("rego_compile_error", message, variable.start, variable.end, hint)
+            self.wrong(variable, f"variables must not shadow `{name}`", "use a different name")
         elif before is not None:
-            message = f"var `{name}` {before}"
-            self.problem("rego_compile_error", message, variable.start, variable.end)
+            self.wrong(variable, f"var `{name}` {before}")
+            self.told.add(name)
             return
         self.fresh += 1
         self.scope.names[name] = f"{name}~{self.fresh}"
@@ -91,7 +90,7 @@ class Bodies(Terms):
         kind = type(pattern)
         if kind not in PATTERNS:
             shown = KINDS.get(kind, "a comprehension")
-            self.problem("rego_compile_error", f"cannot assign to {shown}", pattern.start, pattern.end)
+            self.wrong(pattern, f"cannot assign to {shown}")
         elif type(pattern) is ast.Array:
             for element in pattern.elements:
                 self.check_pattern(element)
@@ -105,6 +104,9 @@ class Bodies(Terms):
         modifiers = self.modifiers(statement.modifiers)
         term = statement.term
         if type(term) is ast.Call and term.name == ASSIGN and term.name_end == term.start:
+            if statement.negated:
+                self.wrong(term, "cannot assign vars inside negated expression", "write `==`, or assign before")
+                self.told.update([variable.name for variable in pattern_variables(term.args[0])])
             resolved = self.assignment(term)
         else:
             resolved = self.term(term)
@@ -114,7 +116,7 @@ class Bodies(Terms):
         left, right = term.args
         value = self.term(right)
         if type(left) is ast.Scalar:
-            self.problem("rego_compile_error", "cannot assign to a constant", left.start, left.end)
+            self.wrong(left, "cannot assign to a constant")
         self.declare_pattern(left)
         return ast.Call(ASSIGN, (self.term(left), value), term.name_end, start=term.start, end=term.end)
 
@@ -150,7 +152,7 @@ class Bodies(Terms):
             if variable.name != "_":
                 self.declare(variable, DECLARED)
         *key, value = self.all(tuple(given))
-        self.scope = inner(self.scope, statement.body)
+        self.scope = body_of(self.scope, statement.body)
         lines = self.lines(statement.body)
         self.scope, self.variables, self.closures = outside
         for variable in (*key, value):
@@ -171,34 +173,31 @@ class Bodies(Terms):
 
     # order
 
-    def order(self, lines: list[Line], result: Line, bound: set[str]) -> ast.Body:
-        told: set[str] = set()
-
-        def unsafe(variable: ast.Var) -> None:
-            name = variable.name.split("~")[0]
-            if name not in told:
-                told.add(name)
-                self.unsafe(variable, name, lines)
-
-        order = Order(self.names.arity, unsafe)
+    def order(self, lines: list[Line], last: list[Line], bound: set[str]) -> ast.Body:
+        """The statements of a rule in order. What comes last may need whatever they bind."""
+        everything = [*lines, *last]
+        order = Order(self.names.arity, lambda variable: self.unsafe(variable, everything))
         ordered = order.ordered(lines, bound)
-        order.finish(result, bound)
+        order.ordered(last, bound)
         if self.some:
-            self.check_used([*lines, result])
+            occurs = occurring(everything)
+            for name, variable in self.some:
+                if name not in occurs:
+                    self.wrong(variable, f"declared var `{variable.name}` unused")
         return statements_of(ordered)
 
-    def unsafe(self, variable: ast.Var, name: str, lines: list[Line]) -> None:
+    def unsafe(self, variable: ast.Var, lines: list[Line]) -> None:
+        """Each name is told once in a rule, and not at all where its declaration is wrong."""
+        name = variable.name.split("~")[0]
+        if name in self.told:
+            return
+        self.told.add(name)
         hint = None
         if variable.name == name:
-            others = {each.split("~")[0] for each in occurring(lines)} - {name, "_"}
-            hint = hint_for_variable(name, self.names, self.known, others)
-        message = f"var `{name}` is unsafe"
-        self.problem("rego_unsafe_var_error", message, variable.start, variable.end, hint)
+            others = {each.split("~")[0] for each in occurring(lines) - {name}}
+            declared = "its declaration does not reach here"
+            hint = declared if name in others else hint_for_variable(name, self.names, self.known, others)
+        self.problem("rego_unsafe_var_error", f"var `{name}` is unsafe", variable.start, variable.end, hint)
 
-    def check_used(self, lines: list[Line]) -> None:
-        """What `some x` declares has to occur somewhere."""
-        used = occurring(lines)
-        for name, variable in self.some:
-            if name not in used:
-                message = f"declared var `{variable.name}` unused"
-                self.problem("rego_compile_error", message, variable.start, variable.end)
+    def wrong(self, node: ast.Node, message: str, hint: str | None = None) -> None:
+        self.problem("rego_compile_error", message, node.start, node.end, hint)

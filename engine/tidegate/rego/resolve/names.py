@@ -12,7 +12,7 @@ from tidegate.rego.types import signature
 Path = tuple[str, ...]
 
 ROOTS: Final = frozenset(("data", "input"))
-SPECIAL: Final = frozenset(("print", "rego.metadata.chain", "rego.metadata.rule"))  # they are gone when a policy runs
+PRINT: Final = "print"  # takes whatever it is given, and is gone when a policy runs
 
 
 class Names:
@@ -21,17 +21,13 @@ class Names:
     def __init__(self, modules: Sequence[ast.Module]) -> None:
         self.rules: dict[Path, dict[str, Path]] = {}  # of each package: the first parts of their names
         self.functions: dict[Path, int] = {}  # with the number of operands
-        self.values: set[Path] = set()  # rules that are no functions
         for module in modules:
             names = self.rules.setdefault(module.package, {})
             for rule in module.rules:
-                path = rule.head.path
-                parts = constant_beginning(path)
+                parts = constant_beginning(rule.head.path)
                 names.setdefault(parts[0], (*module.package, parts[0]))
                 if rule.head.args is not None:
                     self.functions.setdefault(module.package + parts, len(rule.head.args))
-                else:
-                    self.values.add(module.package + parts)
 
     def of_module(self, module: ast.Module) -> dict[str, Path]:
         """What each name that the module can use by itself stands for. An import hides a rule."""
@@ -53,11 +49,11 @@ class Names:
 
 
 def is_builtin(name: str) -> bool:
-    return name in TABLE or name in REFUSED or name in SPECIAL
+    return name in TABLE or name in REFUSED or name == PRINT
 
 
 def arity_of_builtin(name: str) -> int:
-    if name == "print":  # takes whatever it is given
+    if name == PRINT:
         return sys.maxsize
     return len(signature(TABLE[name].signature).operands) if name in TABLE else 0
 
@@ -93,7 +89,7 @@ def dotted(term: ast.Term) -> Path | None:
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:
-    near = get_close_matches(name, list(dict.fromkeys(candidates)), n=1, cutoff=0.7)
+    near = get_close_matches(name, list(dict.fromkeys(candidates)), n=1, cutoff=0.76)
     return f"did you mean `{near[0]}`?" if near else None
 
 
@@ -110,16 +106,11 @@ def hint_for_variable(name: str, names: Names, known: Mapping[str, Path], variab
 
 def hint_for_function(name: str, names: Names, known: Mapping[str, Path]) -> str | None:
     """What somebody may have meant by a function that is not there."""
+    package, _, function = name.rpartition(".")
+    for path in names.functions if package and package not in known else ():
+        if path[-2:] == (package, function):
+            return f"write `import {'.'.join(path[:-1])}`"
     candidates = [".".join(path) for path in names.functions]
     for alias, path in known.items():
-        candidates += [
-            ".".join((alias, *function[len(path) :])) for function in names.functions if function[: len(path)] == path
-        ]
-    near = did_you_mean(name, [*candidates, *(each for each in TABLE if not each.startswith("internal."))])
-    first, dot, rest = name.partition(".")
-    packages = [
-        package for package in names.rules if package[-1] == first and (*package, *rest.split(".")) in names.functions
-    ]
-    if dot and packages and first not in known:
-        return f"write `import {'.'.join(packages[0])}`"
-    return near
+        candidates += [".".join((alias, *each[len(path) :])) for each in names.functions if each[: len(path)] == path]
+    return did_you_mean(name, [*candidates, *(each for each in TABLE if not each.startswith("internal."))])

@@ -35,10 +35,6 @@ class Order:
             left = waiting
         return found
 
-    def finish(self, result: Line, bound: set[str]) -> None:
-        """What a body is for, after the body."""
-        self.ordered([result], bound)
-
     def _placed(self, line: Line, bound: set[str], own: set[str], found: list[Line]) -> bool:
         """Whether the line's turn has come."""
         if line.closures and not _shared(line, own) <= bound:
@@ -58,7 +54,7 @@ class Order:
         if ordered != closure.lines:
             # the node was made by the resolver and is nobody else's yet
             force_setattr(closure.node, "body", statements_of(ordered))
-        self.finish(closure.result, bound)
+        self.ordered([closure.result], bound)
 
     # what cannot be bound
 

@@ -5,7 +5,7 @@ from tidegate.rego.resolve.bodies import Bodies
 from tidegate.rego.resolve.lines import Line
 from tidegate.rego.resolve.metadata import Metadata, constant
 from tidegate.rego.resolve.names import ROOTS, Names, first_part
-from tidegate.rego.resolve.scopes import ARGUMENT, Scope, inner, pattern_variables
+from tidegate.rego.resolve.scopes import ARGUMENT, Scope, body_of, pattern_variables
 
 
 class Rules(Bodies):
@@ -36,11 +36,10 @@ class Rules(Bodies):
 
     def rule(self, rule: ast.Rule) -> ast.Rule:
         self.fresh = 0
+        package = self.resolving.package
         self.constants = {
             ("rego", "metadata", "rule"): lambda call: constant(self.metadata.rule(rule), call),
-            ("rego", "metadata", "chain"): lambda call: constant(
-                self.metadata.chain(self.resolving.package, rule), call
-            ),
+            ("rego", "metadata", "chain"): lambda call: constant(self.metadata.chain(package, rule), call),
         }
         name = first_part(rule.head.path)
         if name.name in ROOTS:
@@ -52,24 +51,21 @@ class Rules(Bodies):
         head = rule.head
         self.scope = Scope({})
         self.some = []
-        args = self.arguments(head.args)
-        bound = set(self.variables)
-        scope = self.scope
-        self.scope = Scope({**inner(scope, rule.body).names, **scope.names}, scope.history)
+        self.told = set()
+        pattern = self.arguments(head.args or ())
+        bound = {variable.name for arg in pattern.terms for variable in pattern_variables(arg)}
+        self.scope = body_of(self.scope, rule.body)
         lines = self.lines(rule.body)
-        result, resolved = self.head(head, args)
-        body = self.order(lines, result, bound)
+        result, resolved = self.head(head, pattern.terms if head.args is not None else None)
+        body = self.order(lines, [result, pattern], bound)
         otherwise = self.branch(rule.otherwise) if rule.otherwise is not None else None
         return ast.Rule(resolved, body, otherwise, rule.default, rule.annotations, start=rule.start, end=rule.end)
 
-    def arguments(self, args: tuple[ast.Term, ...] | None) -> tuple[ast.Term, ...] | None:
-        self.variables = {}
-        self.closures = []
-        if args is None:
-            return None
+    def arguments(self, args: tuple[ast.Term, ...]) -> Line:
+        """What is given binds the variables of the patterns; the body binds those that only occur in them."""
         for variable in {each.name: each for arg in args for each in pattern_variables(arg)}.values():
             self.declare(variable, ARGUMENT)
-        return self.all(args)
+        return self.line(args)
 
     def head(self, head: ast.Head, args: tuple[ast.Term, ...] | None) -> tuple[Line, ast.Head]:
         path = head.path
@@ -89,5 +85,4 @@ class Rules(Bodies):
         return result, ast.Head(head.kind, full, args, key, value, start=head.start, end=head.end)
 
     def shadowed(self, what: str, name: str, node: ast.Node) -> None:
-        message = f"{what} must not shadow `{name}`"
-        self.problem("rego_compile_error", message, node.start, node.end, "use a different name")
+        self.wrong(node, f"{what} must not shadow `{name}`", "use a different name")

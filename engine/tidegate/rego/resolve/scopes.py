@@ -31,6 +31,12 @@ def inner(scope: Scope, body: ast.Body) -> Scope:
     return Scope({**scope.names, **{name: name for statement in body for name in _declared(statement)}})
 
 
+def body_of(scope: Scope, body: ast.Body) -> Scope:
+    """The scope of the body that what was declared in `scope` is for: it declares none of that again."""
+    given = {name: scope.names[name] for name in scope.history if name in scope.names}
+    return Scope({**inner(scope, body).names, **given}, scope.history)
+
+
 def _declared(statement: ast.Statement) -> Iterator[str]:
     kind = type(statement)
     if kind is ast.Expression:

@@ -8,11 +8,9 @@ from tidegate.rego import ast
 from tidegate.rego.builtins import REFUSED
 from tidegate.rego.errors import Problem
 from tidegate.rego.resolve.lines import Closure, Line, Variables, statements_of
-from tidegate.rego.resolve.names import ROOTS, Names, Path, dotted, hint_for_function, is_builtin
+from tidegate.rego.resolve.names import ROOTS, Names, Path, did_you_mean, dotted, hint_for_function, is_builtin
 from tidegate.rego.resolve.scopes import REFERENCED, Scope
 from tidegate.rego.source import Source
-
-METADATA = frozenset((("rego", "metadata", "chain"), ("rego", "metadata", "rule")))
 
 
 class Terms:
@@ -27,8 +25,9 @@ class Terms:
         self.variables: Variables = {}
         self.closures: list[Closure] = []
         self.fresh = 0  # names made in this rule
-        self.constants: dict[Path, Callable[[ast.Call], ast.Term]] = {}  # calls that mean a constant in this rule
+        self.constants: dict[Path, Callable[[ast.Node], ast.Term]] = {}  # functions that mean a constant in this rule
         self.checked: dict[Path, Path] = {}  # functions by the name that is written, once it is known to be right
+        self.hints: dict[str, str | None] = {}  # to functions that are not there
         self.terms: dict[type, Callable[[Any], Any]] = {
             ast.Scalar: lambda term: term,
             str: lambda part: part,
@@ -105,7 +104,7 @@ class Terms:
         name = term.name
         if term.name_end > term.start:
             name = self.function(term)
-            if name in self.constants:
+            if name in self.constants and not term.args:
                 return self.constants[name](term)
         return ast.Call(name, self.all(term.args), term.name_end, start=term.start, end=term.end)
 
@@ -113,22 +112,39 @@ class Terms:
         """The full name of what is called; reports one that is not there."""
         written = term.name
         if written[0] in self.scope.names:
-            found = written
-        elif written in self.checked:
+            return self.shadowed_function(term)
+        if written in self.checked:
             return self.checked[written]
-        else:
-            found = self.full(written)
+        found = self.full(written)
         name = ".".join(found)
-        if name in REFUSED and found not in self.names.functions:
-            message = f"`{name}` is refused: {REFUSED[name]}"
-            self.problem("rego_type_error", message, term.start, term.name_end)
-        elif self.names.is_function(found):
+        if self.check_refused(name, term.start, term.name_end):
+            return found
+        if self.names.is_function(found):
             self.checked[written] = found
-        else:
-            shown = ".".join(written)
-            hint = hint_for_function(shown, self.names, self.known)
-            self.problem("rego_type_error", f"undefined function `{shown}`", term.start, term.name_end, hint)
+        elif found not in self.constants or term.args:
+            self.undefined_function(term)
         return found
+
+    def check_refused(self, name: str, start: int, end: int) -> bool:
+        if name in REFUSED:
+            self.problem("rego_type_error", f"`{name}` is refused: {REFUSED[name]}", start, end)
+        return name in REFUSED
+
+    def shadowed_function(self, term: ast.Call) -> Path:
+        name = ".".join(term.name)
+        hint = f"`{term.name[0]}` is a variable in this body"
+        self.problem("rego_compile_error", f"called function `{name}` shadowed", term.start, term.name_end, hint)
+        return self.full(term.name)
+
+    def undefined_function(self, term: ast.Call) -> None:
+        name = ".".join(term.name)
+        if term.name in self.constants:
+            message, hint = f"function `{name}` takes no arguments", None
+        else:
+            if name not in self.hints:
+                self.hints[name] = hint_for_function(name, self.names, self.known)
+            message, hint = f"undefined function `{name}`", self.hints[name]
+        self.problem("rego_type_error", message, term.start, term.name_end, hint)
 
     def full(self, written: Path) -> Path:
         path = self.known.get(written[0])
@@ -176,7 +192,7 @@ class Terms:
             return self.named(term, path), False
         name = ".".join(path)
         if not is_builtin(name):
-            hint = hint_for_function(name, self.names, self.known)
+            hint = did_you_mean(name, self.known) or hint_for_function(name, self.names, self.known)
             message = f"`with` replaces `input`, `data`, parts of them and functions, and `{name}` is none of these"
             self.problem("rego_type_error", message, term.start, term.end, hint)
         return term, True
@@ -189,7 +205,9 @@ class Terms:
         path = self.full(written)
         if path in self.names.functions:
             return self.named(term, path)
-        return term if path == written and is_builtin(".".join(path)) else None
+        name = ".".join(path)
+        self.check_refused(name, term.start, term.end)
+        return term if path == written and is_builtin(name) else None
 
     def named(self, term: ast.Term, path: Path) -> ast.Ref:
         start, end = term.start, term.end

@@ -1,0 +1,55 @@
+"""What docs/policies.md shows is tried: its policies, its program, and what the commands print."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tidegate.cli.policy import check, evaluate
+from tidegate.decide.bundle import load
+from tidegate.decide.contract import RULES
+from tidegate.decide.policy import Policy
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "policies.md").read_text()
+POLICIES = re.findall(r"```rego\n(.*?)```", PAGE, re.S)
+DATA = '{"drafts": ["draft-1"], "models": ["gpt-4o"]}'
+
+
+@pytest.mark.parametrize("shown", POLICIES)
+def test_the_policies_are_right(tmp_path: Path, shown: str) -> None:
+    text = shown if shown.startswith("package") else f"package tidegate.admission\n\n{shown}"
+    (tmp_path / "a.rego").write_text(text)
+    (tmp_path / "data.json").write_text(DATA)
+    decision = Policy.load(tmp_path).decide({"request": {"model": "draft-1"}, "time": {"ns": 0}})
+    assert decision.reasons or decision.limits
+    assert "policy_error" not in {reason.code for reason in decision.reasons}
+
+
+def test_the_program_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [program] = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    monkeypatch.chdir(tmp_path)
+    Path("policies").symlink_to(ROOT / "policies")
+    Path("next").symlink_to(ROOT / "policies")
+    exec(program, {})
+
+
+def test_the_commands_print_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    text, code = check(Path("policies"), False, True)
+    assert (f"$ tidegate policy check policies\n{text}\n" in PAGE, code) == (True, 0)
+    call = tmp_path / "call.json"
+    call.write_text('{"caller": {"tenant": "acme", "mode": "key"}, "request": {"endpoint": "models"}}')
+    result = evaluate("data.tidegate.admission.deny", Path("policies"), call, None)
+    assert f"--input call.json\n{result}\n" in PAGE
+
+
+def test_every_rule_is_named() -> None:
+    for phase, rules in RULES.items():
+        assert f"`tidegate.{phase}`" in PAGE
+        for name in rules:
+            assert re.search(rf"`{name} (contains|:=) ", PAGE), name
+
+
+def test_the_shipped_folder_is_a_bundle() -> None:
+    assert load(ROOT / "policies").data.keys() == {"anonymous", "defaults", "tenants"}
