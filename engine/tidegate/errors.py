@@ -67,6 +67,12 @@ class Forbidden(CallerError):
     code = "forbidden"
 
 
+class PolicyDenied(Forbidden):
+    """A policy says no; the message has the code and the words of each rule that does."""
+
+    code = "policy_denied"
+
+
 class NotFound(CallerError):
     """No such route, or no integration serves the model. A route that cannot be governed does not exist."""
 
@@ -132,6 +138,13 @@ class CodingRefused(CallerError):
 
     status = 501
     code = "coding_refused"
+
+
+class PolicyFailed(TidegateError):
+    """The policy in force has no answer for this call, so that it does not pass; sending it again changes nothing."""
+
+    status = 403
+    code = "policy_error"
 
 
 class Overloaded(TidegateError):

@@ -21,6 +21,7 @@ cdef class Pipeline:
     cdef readonly object settings, limits
     cdef RunIds _runs
     cdef Ways _ways
+    cdef object _policy
     cdef dict _readers
     cdef Py_ssize_t _buffered
 

@@ -10,6 +10,8 @@ Everything runs in the callbacks of one loop. A step that refuses raises, the ca
 its dialect, and the refusal is recorded like any outcome.
 """
 
+from typing import TYPE_CHECKING
+
 from tidegate.accept._head import Request
 from tidegate.accept.connection import Connection
 from tidegate.clock import Clock
@@ -27,23 +29,27 @@ from tidegate.settings import Settings
 from tidegate.wire.dialect import Route
 from tidegate.wire.reader import Reader
 
+if TYPE_CHECKING:
+    from tidegate.decide.live import Live
+
 
 class Pipeline:
     """One worker's path, under one snapshot of the settings at a time."""
 
-    def __init__(self, settings: Settings, ways: Ways, clock: Clock) -> None:
+    def __init__(self, settings: Settings, ways: Ways, policy: "Live | None", clock: Clock) -> None:
         self.clock = clock
         self.draining = False
         self.connections: set[Connection] = set()
         self._runs = RunIds()
         self._buffered = 0
-        self.use(settings, ways)
+        self.use(settings, ways, policy)
 
-    def use(self, settings: Settings, ways: Ways) -> None:
+    def use(self, settings: Settings, ways: Ways, policy: "Live | None") -> None:
         """Puts other settings in force from the next request on; calls under way keep theirs."""
         self.settings = settings
         self.limits = settings.accept
         self._ways = ways
+        self._policy = policy
         self._readers: dict[Route, Reader] = {}
 
     # the path of a call
@@ -55,7 +61,7 @@ class Pipeline:
         try:
             call = self._read(request, run)
             caller = identify(call, self.settings.identify)
-            decision = decide(call, caller)
+            decision = decide(call, caller, self._policy)
             hold = acquire(decision)
             self._forward(client, call, decision, hold)
         except TidegateError as error:

@@ -22,7 +22,7 @@ from tidegate.decide.contract import PACKAGE, RULES
 from tidegate.decide.input import Phase, policy_schema
 from tidegate.rego import ast
 from tidegate.rego.check import check
-from tidegate.rego.compile import compile_modules, parse_all, program_of
+from tidegate.rego.compile import compile_modules, parse_all, program_of, together
 from tidegate.rego.errors import PolicyRefused, Problem
 from tidegate.rego.evaluation import Evaluation
 from tidegate.rego.generate import Program
@@ -117,14 +117,14 @@ def _compiler() -> list[str]:
 
 def _checked(bundle: Bundle, carried_out: frozenset[str], typed: Typed) -> Program:
     modules, problems = parse_all(bundle.sources)
-    problems += checks.check(modules, carried_out)
+    ours = checks.check(modules, carried_out)
     entries = _entries(modules)
     try:
         program = _program(bundle, modules, entries, typed)
     except PolicyRefused as refused:
-        raise PolicyRefused(in_order([*problems, *refused.problems])) from None
-    if problems:
-        raise PolicyRefused(in_order(problems))
+        raise PolicyRefused(in_order([*together(problems, refused.problems), *ours])) from None
+    if problems or ours:
+        raise PolicyRefused(in_order([*problems, *ours]))
     return program
 
 
@@ -180,9 +180,9 @@ def answer(program: Program, document: Value, evaluation: Evaluation) -> Value:
 def inspect(bundle: Bundle, carried_out: frozenset[str]) -> list[Problem]:
     """Every problem of a bundle's modules, warnings too."""
     modules, problems = parse_all(bundle.sources)
-    problems += checks.check(modules, carried_out)
     schema = policy_schema() if _entries(modules) else None
-    problems += check(modules, schema=schema, data=bundle.data).problems
+    problems = together(problems, check(modules, schema=schema, data=bundle.data).problems)
+    problems += checks.check(modules, carried_out)
     if not any(not problem.warning for problem in problems):
         try:
             phases = by_document(bundle, compile_bundle(bundle, carried_out, TYPED)).phases

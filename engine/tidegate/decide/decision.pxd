@@ -1,3 +1,4 @@
+"""decide: a call and its caller get a decision."""
 from tidegate.model cimport Call
 
-cpdef decide(Call call, caller)
+cpdef decide(Call call, caller, policy)

@@ -17,7 +17,7 @@ from tidegate.decide.bundle import load
 from tidegate.decide.cache import Cache
 from tidegate.decide.contract import EVERYTHING, refusal
 from tidegate.decide.policy import Policy
-from tidegate.model import Decision
+from tidegate.model import Call, Caller, Decision
 from tidegate.rego.errors import PolicyRefused, Problem
 from tidegate.rego.evaluation import BUDGET
 
@@ -55,6 +55,19 @@ class Live:
     def policy(self) -> Policy | None:
         """What decides at this moment, its shadow beside it."""
         return self._in_force[0]
+
+    @property
+    def problems(self) -> list[str]:
+        """Why what the paths hold now is not in force."""
+        return list(self._refused.values())
+
+    def admit(self, call: Call, caller: Caller, ns: int) -> Decision:
+        """As Policy.admit, by what is in force at this moment."""
+        policy, shadow = self._in_force
+        if policy is not None:
+            return policy.admit(call, caller, ns)
+        decision = Decision(action="allow") if self._path is None else refusal("no policy could be loaded")
+        return decision if shadow is None else replace(decision, shadow=shadow.admit(call, caller, ns))
 
     def decide(self, told: object) -> Decision:
         """As Policy.decide, by what is in force at this moment."""

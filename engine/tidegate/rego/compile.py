@@ -41,10 +41,21 @@ def compile_modules(
     try:
         program = program_of(modules, data, entries=entries, schema=schema, strict=strict)
     except PolicyRefused as refused:
-        raise PolicyRefused([*problems, *refused.problems]) from None
+        raise PolicyRefused(together(problems, refused.problems)) from None
     if problems:
         raise PolicyRefused(problems)
     return program
+
+
+def together(parsing: list[Problem], checking: Iterable[Problem]) -> list[Problem]:
+    """All problems of a policy. Where a module could not be read, others seem to name what does not exist: such
+    findings wait until it can be.
+    """
+    return [*parsing, *(each for each in checking if not parsing or not _names_nothing(each))]
+
+
+def _names_nothing(problem: Problem) -> bool:
+    return problem.code == "rego_unsafe_var_error" or problem.message.startswith("undefined")
 
 
 def program_of(

@@ -14,10 +14,11 @@ from tidegate.settings import Settings
 
 
 class Message(msgspec.Struct, frozen=True):
-    """supervisor: `drain`, or `use` with other settings. worker: `ready`."""
+    """supervisor: `drain`, or `use` with other settings. worker: `ready`, or `say` with words for the operator."""
 
-    kind: Literal["drain", "use", "ready"]
+    kind: Literal["drain", "use", "ready", "say"]
     settings: Settings | None = None
+    words: str = ""
 
 
 class Channel:

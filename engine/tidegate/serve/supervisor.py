@@ -27,6 +27,7 @@ from tidegate.serve.admin import Admin
 from tidegate.serve.board import Board
 from tidegate.serve.channel import Channel, Message, pair
 from tidegate.serve.listen import open_listeners, open_tcp
+from tidegate.serve.policies import check_policies
 from tidegate.serve.worker import identity, work
 from tidegate.settings import Serve, Settings
 
@@ -35,6 +36,7 @@ SHORT_LIFE = 0.25  # a worker that dies sooner after its start is part of a cras
 BACKOFF_FIRST = 0.05
 BACKOFF_MOST = 5.0
 KILL_AFTER = 3.0  # seconds beyond the drain until workers that do not end are killed
+ECHO = 10.0  # seconds in which the same words of another worker are not said again
 
 
 class Slot:
@@ -66,6 +68,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._draining = 0.0  # when the drain must be over; 0 while serving
         self._announced = False
+        self._said: dict[str, float] = {}  # by worker's words: when they were passed on
 
     def run(self) -> None:
         """From the lock on the data directory to the last worker's end."""
@@ -74,6 +77,7 @@ class Supervisor:
         slots = serve.workers or len(os.sched_getaffinity(0))
         self._board = Board(slots)
         identity(self._settings)  # a worker would fail over it again and again
+        check_policies(self._settings)
         sockets = open_listeners(serve.listen, slots)
         self._slots = [Slot(number, each) for number, each in enumerate(sockets)]
         place = address(serve.admin)
@@ -164,10 +168,20 @@ class Supervisor:
         if message is None:
             self._selector.unregister(slot.channel)  # its end comes through the pidfd
             return
+        if message.kind == "say":
+            self._pass_on(message.words)
+            return
         slot.ready = True
         if not self._announced and not self._draining and all(each.ready for each in self._slots):
             self._announced = True
             announce(self._settings, self._slots)
+
+    def _pass_on(self, words: str) -> None:
+        """Says what a worker has to say; all of them see the same files, so it is said once."""
+        now = time.monotonic()
+        self._said = {text: at for text, at in self._said.items() if now - at < ECHO}
+        if self._said.setdefault(words, now) == now:
+            say(words)
 
     def _ended(self, slot: Slot) -> None:
         _, status = os.waitpid(slot.pid, 0)

@@ -17,6 +17,7 @@ from tidegate.errors import StartError, TidegateError
 from tidegate.forward.way import Ways
 from tidegate.pipeline import Pipeline
 from tidegate.serve.channel import Channel, Message
+from tidegate.serve.policies import live
 from tidegate.serve.simulated import Provider
 from tidegate.settings import Settings
 
@@ -54,7 +55,8 @@ class Worker:
         if any(each.provider == "simulated" and not each.base_url for each in self._settings.integration.values()):
             await self._simulate()
         self._ways = self._make_ways(self._settings)
-        self._pipeline = Pipeline(self._settings, self._ways, self._clock)
+        self._policies = live(self._settings, self._say)
+        self._pipeline = Pipeline(self._settings, self._ways, self._policies, self._clock)
         self._tls = identity(self._settings)
         servers = [
             await loop.create_server(self._protocol, sock=each, **self._handshake(each)) for each in self._sockets
@@ -101,9 +103,18 @@ class Worker:
         except TidegateError:
             return  # the supervisor has checked them; what it could not see leaves the last good ones in force
         before, self._ways = self._ways, ways
+        followed = self._policies
+        if settings.policy != self._settings.policy:  # compiled in a thread: calls go on meanwhile
+            self._policies = await asyncio.to_thread(live, settings, self._say)
         self._settings = settings
-        self._pipeline.use(settings, ways)
+        self._pipeline.use(settings, ways, self._policies)
         before.close()
+        if followed is not None and followed is not self._policies:
+            await asyncio.to_thread(followed.close)
+
+    def _say(self, words: str) -> None:
+        """Says something to the operator; called from the thread that follows policies, too."""
+        self._channel.send(Message("say", words=words))
 
     async def _drain(self, servers: list[asyncio.Server]) -> None:
         """Takes what has already connected, lets it finish, and ends what is left when the time is over."""
@@ -123,6 +134,8 @@ class Worker:
         await self._emptied(loop.time() + GRACE)
         self._ways.close()
         self._clock.stop()
+        if self._policies is not None:
+            await asyncio.to_thread(self._policies.close)
 
     async def _take_backlog(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 DEEPEST: Final = 16  # nested blocks in one Python function; CPython refuses the twenty-first
 MOST: Final = 4096  # results of a rule that are kept
 SMALL: Final = 16  # a loop over so few constants costs nothing worth counting
+LONG: Final = 1024  # characters or members that a builtin may read without being charged
+CONSTANT_TIME: Final = frozenset(("count", "object.get", "type_name", "internal.member_3"))
+SIZED: Final = frozenset((str, list, dict, RegoSet))
+SIZED_KINDS: Final = frozenset(("string", "array", "object", "set"))
 UNTESTED: Final = frozenset(("string",))  # types whose values are their own keys
 
 
@@ -76,6 +80,7 @@ class Emitter:
         self.variables: set[str] = set()  # what must exist from the start
         self.assigned: set[str] = set()  # what an inner function assigns
         self.kept = ""  # the name of what keeps results from evaluation to evaluation, by `k`
+        self.bodies: list[Block] = []  # of the loops that are open
         self.finish = ""  # the name of what makes the result of a set that is kept in another way
         self.loops = 0
 
@@ -433,6 +438,8 @@ class Emitter:
             else:
                 self.keep(target, known)
             return
+        if self.loops or self.unit.charged(self):
+            self.strain(statement.args, facts, builtin)
         text, kind, defined = self.expression(name, facts)
         if not test:
             self.compute(target, text, kind, defined, sharing=sharing)
@@ -441,6 +448,17 @@ class Emitter:
         else:
             self.emit(f"l{target} = {text}")
             self.guard(f"l{target} is U or l{target} is False")
+
+    def strain(self, operands: list[Operand], facts: list[Fact], builtin: Builtin) -> None:
+        """Accounts for what a builtin reads again and again: a long text or collection from outside the loop."""
+        if builtin.evaluation or builtin.name in CONSTANT_TIME:
+            return
+        inside = self.scopes.written[id(self.bodies[-1])] if self.bodies else frozenset()
+        for operand, fact in zip(operands, facts, strict=True):
+            short = fact.known and not (type(fact.value) in SIZED and len(fact.value) > LONG)
+            if operand not in inside and not short and fact.kind not in ("number", "boolean", "null"):
+                sized = "" if fact.kind in SIZED_KINDS else f"type({fact.text}) in SIZED and "
+                self.emit(f"if {sized}len({fact.text}) > {LONG}: spend({self.evaluation}, len({fact.text}) >> 6)")
 
     def known(self, sharing: tuple[str, ...] | None) -> Fact | None:
         """What was computed already; leaves the block where that is undefined."""
@@ -920,6 +938,7 @@ class Emitter:
         self.stack.append(frame)
         self.depth += 1
         self.loops += 1
+        self.bodies.append(statement.block)
         return outer, shared, frame
 
     def close_loop(
@@ -931,6 +950,7 @@ class Emitter:
         self.loops -= 1
         self.depth -= 1
         self.stack.pop()
+        self.bodies.pop()
         self.env, self.shared = outer, shared
         self.forget(statement.block)
         self.env.pop(statement.key, None)
