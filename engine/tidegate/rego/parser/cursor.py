@@ -99,7 +99,7 @@ class Cursor:
     def shown(self, at: int) -> str:
         """A token as a message names it."""
         if self.kinds[at] == "end":
-            return "the end"
+            return "end of text"
         text = self.source.text[self.starts[at] : self.ends[at]].split("\n")[0]
         return f"`{text if len(text) <= 40 else text[:37] + '...'}`"
 
@@ -147,7 +147,7 @@ class Cursor:
         try:
             parsed = parse()
             if self.kinds[self.at] != "end":
-                self.unexpected("the end")
+                self.unexpected("end of text")
         except Stop as stop:
             if stop.problem is not None:
                 self.problems.append(stop.problem)
