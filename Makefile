@@ -9,7 +9,7 @@ COMPILED := $(shell find engine -name '*.pyx' -o -name '*.pxd') $(patsubst %.pxd
 COMPILED := $(wildcard $(COMPILED))
 APT := apt-get install -y python3 python3-dev python3-venv gcc libc6-dev make
 
-.PHONY: run test test-long lint types bench-gateway clean
+.PHONY: run test test-long lint types bench-gateway bench-policy clean
 
 run: .venv/compiled
 	@$(BIN)/tidegate serve $(ARGS)
@@ -29,6 +29,9 @@ types: .venv/developer
 
 bench-gateway: .venv/compiled
 	$(BIN)/python -m bench.gateway $(ARGS)
+
+bench-policy: .venv/developer
+	$(BIN)/python -m bench.policy $(ARGS)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \

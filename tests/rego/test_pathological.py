@@ -58,6 +58,8 @@ GRAPH = json.dumps({str(node): [str(other) for other in range(14) if other != no
 CALLS = [f"f{n + 1}(x) := f{n}([x, 1]) if {{ f{n}([x, 2]); f{n}([x, 3]) }}" for n in range(60)]
 COUNT = "p := count(last)"
 SHARED = doubled("[{x}, {x}]", "[1]")  # small in memory, beyond all bounds when written out
+IN_A_SET = "p := count({last})"
+COPY = '[{{"op": "copy", "from": "/0", "path": "/-"}}]'
 TWIN = SHARED.replace("x", "z").replace("last", "other")
 
 # What is done, and the rules; with them the input where it matters.
@@ -110,7 +112,10 @@ BORNE: dict[str, str | tuple[str, str]] = {
     "digits beyond reason": 'p := count(sprintf("%.999999999f", [1.5]))',
     "sharing given back": SHARED + "p := last",
     "sharing compared": SHARED + TWIN + "p if last == other",
-    "sharing in a set": SHARED + "p := count({last})",
+    "sharing in a set": SHARED + IN_A_SET,
+    "sharing made by array.concat": doubled("array.concat([{x}], [{x}])", "[1]") + IN_A_SET,
+    "sharing made by object.union": doubled('object.union({{"a": {x}}}, {{"b": {x}}})', "[1]") + IN_A_SET,
+    "sharing made by json.patch": doubled(f"json.patch([{{x}}], {COPY})", "[1]") + IN_A_SET,
     "sharing as a key": SHARED + "p := count({last: 1})",
     "sharing sorted": SHARED + "p := count(sort([last, x59, last]))",
     "sharing in the operand of a function": "f(x) := [x]\n\n" + SHARED + "p := count(f(last))",

@@ -1,5 +1,6 @@
 """From sources to a program, through every stage."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -48,14 +49,18 @@ def compile_modules(
 
 
 def together(parsing: list[Problem], checking: Iterable[Problem]) -> list[Problem]:
-    """All problems of a policy. Where a module could not be read, others seem to name what does not exist: such
-    findings wait until it can be.
+    """All problems of a policy. Where a module could not be read, what it may define seems not to exist: such findings
+    wait until it can be.
     """
-    return [*parsing, *(each for each in checking if not parsing or not _names_nothing(each))]
+    unread = {problem.source.text for problem in parsing if problem.source is not None}
+    return [*parsing, *(each for each in checking if not any(_may_be_in(text, each) for text in unread))]
 
 
-def _names_nothing(problem: Problem) -> bool:
-    return problem.code == "rego_unsafe_var_error" or problem.message.startswith("undefined")
+def _may_be_in(text: str, problem: Problem) -> bool:
+    if problem.code != "rego_unsafe_var_error" and not problem.message.startswith("undefined"):
+        return False
+    named = re.search(r"(\w+)`", problem.message)
+    return named is not None and re.search(rf"\b{named[1]}\b", text) is not None
 
 
 def program_of(

@@ -26,6 +26,16 @@ class Builtin(Struct, frozen=True):
     deprecated: str | None = None  # what to use instead
     specialised: Callable[..., Any] | None = None  # of all operands but the last: a function of that one, if a string
 
+    @property
+    def operands(self) -> int:
+        """How many things it is called with, the Evaluation included."""
+        params = self.signature.rpartition("->")[0].strip()
+        count, depth = int(self.evaluation) + bool(params), 0
+        for char in params:
+            depth += (char in "[<") - (char in "]>")
+            count += char == "," and depth == 0
+        return count
+
 
 TABLE: Final[dict[str, Builtin]] = {}
 

@@ -28,7 +28,7 @@ class Fact:
     the data as it was loaded, where a number names the same member as its text; `given` a part of that or of the input.
     """
 
-    __slots__ = ("base", "defined", "given", "kind", "node", "parts", "stable", "text", "value")
+    __slots__ = ("base", "defined", "given", "growing", "kind", "node", "once", "parts", "stable", "text", "value")
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class Fact:
         node: Any = None,
         base: bool = False,
         given: bool = False,
+        growing: bool = False,
     ) -> None:
         self.text = text
         self.kind = kind
@@ -52,11 +53,8 @@ class Fact:
         self.node = node
         self.base = base
         self.given = given or base
-
-    @property
-    def light(self) -> bool:
-        """Whether it adds nothing to what holds it: it is no composite, or one that nobody here put together."""
-        return self.given or self.known or self.kind in ("string", "number", "boolean", "null")
+        self.once = False  # a composite of this function that nothing else has
+        self.growing = growing  # or a part of one that is still put together: what is read of it can change
 
     @property
     def known(self) -> bool:

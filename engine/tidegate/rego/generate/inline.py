@@ -202,10 +202,10 @@ for _name, _operator in (("plus", "+"), ("minus", "-")):
 
 @inline("object.get")
 def _object_get(to: Emitter, source: Fact, name: Fact, default: Fact) -> Inline:
-    if not (name.known and type(name.value) is str):
-        return None
     got = f"{source.text}.get({name.text}, {default.text})"
-    if source.kind == "object":
+    tests = [f"type({source.text}) is dict"] if source.kind != "object" else []
+    tests += [f"type({name.text}) is str"] if name.kind != "string" else []
+    if not tests:
         return got, "any", True
     call = f"{to.unit.builtin('object.get')}({source.text}, {name.text}, {default.text})"
-    return f"({got} if type({source.text}) is dict else {call})", "any", to.unit.strict
+    return f"({got} if {' and '.join(tests)} else {call})", "any", to.unit.strict

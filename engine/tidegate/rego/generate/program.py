@@ -110,8 +110,9 @@ def constant_rules(knowledge: Knowledge, data: Value, strict: bool) -> dict[str,
     namespace = link(made, strict, None)
     memo = namespace["fresh"]((None,))
     found = {}
+    memo[0] = evaluation = Evaluation(strict)
     for name in names:
-        memo[0] = Evaluation(strict, budget=FOLDING)
+        evaluation.budget = FOLDING  # one evaluation, so that what was weighed for one rule is known for the next
         held = memo[unit.slots[name]]
         try:
             found[name] = namespace[functions[name]](UNDEFINED, memo) if held is MISSING else held

@@ -6,7 +6,6 @@ whether it depends on the input. Together these say which rules are constants an
 """
 
 from collections.abc import Iterator
-from itertools import count
 from typing import Final
 
 from tidegate.rego import plan
@@ -251,6 +250,7 @@ def declared(signature: str) -> str:
     return result if result in SIMPLE else "any"
 
 
-def numbered() -> Iterator[int]:
-    """Numbers for names that must differ."""
-    return count(1)
+def nests(signature: str) -> bool:
+    """Whether a builtin's result may hold composites."""
+    result = signature.rpartition("->")[2]
+    return "any" in result or sum(result.count(kind) for kind in ("array", "object", "set")) > 1

@@ -88,8 +88,8 @@ def _target(statement: Any) -> int:
     return statement.result if type(statement) is plan.Call else statement.target
 
 
-def shared_paths(blocks: list[Block], roots: dict[int, int]) -> list[Path]:
-    """The paths of fields, from a local that is known outside, that are read in two blocks or more; shortest first."""
+def shared_paths(blocks: list[Block], roots: dict[int, int], least: int = 2) -> list[Path]:
+    """The paths of fields, from a local that is known outside, that `least` blocks or more read; shortest first."""
     found: dict[Path, int] = {}
     for block in blocks:
         seen: set[Path] = set()
@@ -106,7 +106,7 @@ def shared_paths(blocks: list[Block], roots: dict[int, int]) -> list[Path]:
                 break
         for read in seen:
             found[read] = found.get(read, 0) + 1
-    return sorted((read for read, count in found.items() if count > 1), key=lambda read: len(read[1]))
+    return sorted((read for read, count in found.items() if count >= least), key=lambda read: len(read[1]))
 
 
 def shared_calls(blocks: list[Block], roots: dict[int, int]) -> list[tuple[str, int]]:

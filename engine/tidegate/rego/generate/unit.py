@@ -8,9 +8,10 @@ from tidegate.rego import plan
 from tidegate.rego.builtins import TABLE
 from tidegate.rego.errors import EvaluationError
 from tidegate.rego.evaluation import Evaluation
-from tidegate.rego.generate import runtime
-from tidegate.rego.generate.emitter import Emitter, Frame
+from tidegate.rego.generate import loops, runtime
+from tidegate.rego.generate.emitter import Emitter
 from tidegate.rego.generate.facts import NOTHING, Fact
+from tidegate.rego.generate.frames import Frame
 from tidegate.rego.generate.scopes import Knowledge, statements
 from tidegate.rego.generate.typed import Collector, Fields, Typed
 from tidegate.rego.plan import DATA, INPUT
@@ -200,7 +201,7 @@ class Unit:
         return Fact(self.named(self.data), "object", value=self.data, base=True)
 
     def _body(self, emitter: Emitter, blocks: list[plan.Block]) -> bool:
-        emitter.several(blocks, True)
+        loops.several(emitter, blocks, True)
         return not (emitter.lines and emitter.lines[-1][0] == 1 and emitter.lines[-1][1].startswith("return "))
 
     def entry(self, entry: plan.Entry) -> None:
