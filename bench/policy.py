@@ -4,7 +4,8 @@ Every policy is decided in turn by Tidegate and regorus (its Engine) in this pro
 them within every round; a ratio is taken inside a round. Each gets a new input every time, in the form that it takes
 fastest: a plain document, JSON text, and a dict. Before anything is measured all must have given the same decision.
 
-Then what loading costs: fifty modules of thirty rules from source, and whether a thousand reloads keep memory.
+Then the typed entry against the plain one on the shipped policies, and what loading costs: fifty modules of thirty
+rules from source and as they were kept, and whether a thousand reloads keep memory.
 
 Exit codes: 0 every gate holds, 1 a gate is missed, 2 the run is void (two engines disagree).
 """
@@ -18,20 +19,32 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+import msgspec
 import regorus
 
 from bench.regopy import Regopy
 from bench.report import Line, finish, ratio_line
 from bench.rig import rss
 from bench.subjects import Subject, modules, subjects
+from tidegate.decide.admission import TYPED, Admission
+from tidegate.decide.bundle import load as load_bundle
+from tidegate.decide.compiled import by_document, compile_bundle
+from tidegate.decide.contract import EVERYTHING, decision
+from tidegate.decide.reading import document
+from tidegate.model import Call, Caller
 from tidegate.rego import values
 from tidegate.rego.compile import compile_modules
+from tidegate.rego.evaluation import Evaluation
 from tidegate.rego.generate import Program
 from tidegate.rego.source import Source
+from tidegate.wire import openai
+from tidegate.wire.reader import Reader
 
+SHIPPED = Path(__file__).parent.parent / "policies"
 MB = 1_000_000
 RELOADS = 1_000
 SETTLED = 100  # reloads after which memory must have stopped to grow
@@ -159,6 +172,40 @@ def loading_lines(rounds: int) -> Iterator[Line]:
                    details=(f"seen {seen}",))  # fmt: skip
 
 
+def typed_lines(rounds: int, window: float) -> Iterator[Line]:
+    """The shipped policies on a call as the gateway has it, against the same policies on its document."""
+    bundle = load_bundle(SHIPPED)
+    program = compile_bundle(bundle, EVERYTHING, TYPED)
+    by_call, by_documents = Admission(program, bundle.digest), by_document(bundle, program)
+    caller, ns, call = Caller("default", "key"), time.time_ns(), a_call()
+    told = document(call, caller, ns)
+    assert program.typed is not None
+    typed_rules = program.typed
+
+    def plainly() -> Any:
+        return decision("admission", by_documents.said("admission", told, Evaluation(True, ns)), bundle.digest)
+
+    if msgspec.json.encode(plainly()) != msgspec.json.encode(by_call.decide(call, caller, ns)):
+        raise Disagreement("the typed and the plain decision differ")
+    ways = {
+        "rules": (lambda: typed_rules(call, caller, ns), lambda: program.evaluate("admission", told), 1 / 8, 1 / 3),
+        "decision": (lambda: by_call.decide(call, caller, ns), plainly, None, None),
+    }
+    for name, (typed_way, plain_way, goal, gate) in ways.items():
+        times = measure({"typed": partial(timed, typed_way), "plain": partial(timed, plain_way)}, rounds, window)
+        pairs = list(zip(times["typed"], times["plain"], strict=True))
+        yield ratio_line(f"typed_{name}_to_plain", pairs, goal=goal, gate=gate)
+
+
+def a_call() -> Call:
+    """A chat as accept reads it."""
+    body = json.dumps(
+        {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 100}
+    ).encode()
+    route = next(route for route in openai.ROUTES if route.body is openai.Chat)
+    return Call(b"0" * 26, route, {}, b"", body, Reader(openai.Chat, 64).read(body))
+
+
 def reload_growth(reloads: int) -> float:
     """Bytes that a fresh process grows by between its first reloads and its last."""
     subject = next(subject for subject in subjects() if subject.name == "tools")
@@ -191,12 +238,14 @@ def main() -> int:
     options = parser.parse_args()
     rounds = options.rounds or (3 if options.quick else 15)
 
+    window = QUICK_WINDOW if options.quick else WINDOW
     results: dict[str, Times] = {}
     regopy = Regopy()
     try:
         for subject in subjects():
-            print(time.strftime("%H:%M:%S"), subject.name, subject.unknown_to_regopy, file=sys.stderr, flush=True)
-            results[subject.name] = measure(load(subject, regopy), rounds, QUICK_WINDOW if options.quick else WINDOW)
+            print(time.strftime("%H:%M:%S"), subject.name, file=sys.stderr, flush=True)
+            results[subject.name] = measure(load(subject, regopy), rounds, window)
+        typed = list(typed_lines(rounds, window))
     except Disagreement as disagreement:
         print(f"void: the engines disagree on {disagreement}", file=sys.stderr)
         return 2
@@ -204,7 +253,7 @@ def main() -> int:
         regopy.stop()
 
     reloads = RELOADS // 10 if options.quick else RELOADS
-    lines = [*ratio_lines(results), *loading_lines(1 if options.quick else 5), *reload_lines(reloads)]
+    lines = [*ratio_lines(results), *typed, *loading_lines(1 if options.quick else 5), *reload_lines(reloads)]
     facts = {"options": vars(options), "engines": versions()}
     return finish(lines, "policy-quick" if options.quick else "policy", raw=results, facts=facts)
 

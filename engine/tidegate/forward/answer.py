@@ -29,11 +29,13 @@ class HeadReader:
             data = self._buffer + data
             self._buffer = b""
         while True:
+            if not b"HTTP/1.".startswith(data[:7]):
+                raise UpstreamMalformed("the upstream does not speak HTTP/1.1")
             size = data.find(b"\r\n\r\n", 0, self._limit) + 4
             if size < 4:
                 if len(data) >= self._limit:
                     raise UpstreamMalformed(f"the upstream's head is larger than {self._limit} bytes")
-                if b"\n\n" in data or not b"HTTP/1.".startswith(data[:7]):
+                if b"\n\n" in data:
                     raise UpstreamMalformed("the upstream does not speak HTTP/1.1")
                 self._buffer = data
                 return None
