@@ -40,6 +40,19 @@ def test_the_readme_s_client_code_and_refusal_are_true(tmp_path: Path) -> None:
         refused.value.close()
 
 
+def test_the_readme_s_policy_lets_the_listed_models_pass(tmp_path: Path) -> None:
+    [rules] = re.findall(r"```rego\n(.*?)```", README, re.S)
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy" / "models.rego").write_text(rules)
+    (tmp_path / "policy" / "data.json").write_text('{"models": ["gpt-4o-mini"]}')
+    client = pytest.importorskip("openai", reason="the openai client is absent")
+    with running(tmp_path / "gateway", f'[policy]\npath = "{tmp_path / "policy"}"\n') as gateway:
+        asked = client.OpenAI(base_url=f"{gateway.url}/v1", api_key="anything").chat.completions
+        assert asked.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "x"}]).choices
+        with pytest.raises(client.PermissionDeniedError, match="`model_not_allowed`: `other` is not on the list"):
+            asked.create(model="other", messages=[{"role": "user", "content": "x"}])
+
+
 def test_the_tree_in_the_readme_exists() -> None:
     [tree] = re.findall(r"```\nengine/tidegate/\n(.*?)```", README, re.S)
     for line in tree.splitlines():
