@@ -56,6 +56,14 @@ class Order:
             force_setattr(closure.node, "body", statements_of(ordered))
         self.ordered([closure.result], bound)
 
+    def needs(self, lines: list[Line], last: Line) -> bool:
+        """Whether the lines need a variable that none of them can bind, and what comes last can."""
+        own = set[str]().union(*[line.variables for line in (*lines, last)])
+        wanted = last.variables.keys() & set[str]().union(*[line.variables for line in lines])
+        return any(
+            self._can_be_bound(name, [last], own) and not self._can_be_bound(name, lines, own) for name in wanted
+        )
+
     # what cannot be bound
 
     def _tell(self, lines: list[Line], bound: set[str], own: set[str]) -> None:

@@ -1,10 +1,13 @@
 """Rules: their heads in full, their bodies in order."""
 
+from msgspec.structs import replace
+
 from tidegate.rego import ast
 from tidegate.rego.resolve.bodies import Bodies
 from tidegate.rego.resolve.lines import Line
 from tidegate.rego.resolve.metadata import Metadata, constant
 from tidegate.rego.resolve.names import ROOTS, Names, first_part
+from tidegate.rego.resolve.order import Order
 from tidegate.rego.resolve.scopes import ARGUMENT, Scope, body_of, pattern_variables
 
 
@@ -57,6 +60,8 @@ class Rules(Bodies):
         self.scope = body_of(self.scope, rule.body)
         lines = self.lines(rule.body)
         result, resolved = self.head(head, pattern.terms if head.args is not None else None)
+        if lines and Order(self.names.arity, lambda variable: None).needs(lines, result):
+            lines, resolved, result = lifted(lines, resolved, result)
         body = self.order(lines, [result, pattern], bound)
         otherwise = self.branch(rule.otherwise) if rule.otherwise is not None else None
         return ast.Rule(resolved, body, otherwise, rule.default, rule.annotations, start=rule.start, end=rule.end)
@@ -86,3 +91,21 @@ class Rules(Bodies):
 
     def shadowed(self, what: str, name: str, node: ast.Node) -> None:
         self.wrong(node, f"{what} must not shadow `{name}`", "use a different name")
+
+
+def lifted(lines: list[Line], head: ast.Head, result: Line) -> tuple[list[Line], ast.Head, Line]:
+    """The references in a head as statements of the body: `p contains xs[i] if i > 1` needs them before its end."""
+    lines = list(lines)
+    variables = dict(result.variables)
+    for field in ("key", "value"):
+        term = getattr(head, field)
+        if type(term) is ast.Ref:
+            variable = ast.Var(f"head~{field}", start=term.start, end=term.end)
+            call = ast.Call(("assign",), (variable, term), term.start, start=term.start, end=term.end)
+            statement = ast.Expression(call, start=term.start, end=term.end)
+            lines.append(Line(statement, {**result.variables, variable.name: variable}, result.closures))
+            variables[variable.name] = variable
+            head = replace(head, **{field: variable})
+    given = [term for term in (head.key, head.value) if term is not None]
+    steps = result.terms[: len(result.terms) - len(given)]
+    return lines, head, Line((*steps, *given), variables, [])
