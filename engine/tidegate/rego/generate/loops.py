@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.rego import plan
-from tidegate.rego.generate import access, calls, order, siblings
+from tidegate.rego.generate import access, calls, order, siblings, typed
 from tidegate.rego.generate.facts import Fact, kind_of
 from tidegate.rego.generate.frames import DEEPEST, Frame, Unreachable
 from tidegate.rego.plan import Block
@@ -14,24 +14,99 @@ from tidegate.rego.values import RegoSet
 if TYPE_CHECKING:
     from tidegate.rego.generate.emitter import Emitter
 
+MANY: Final = 4  # bodies that ask for the same field are told apart by it before any of them is tried
 SMALL: Final = 16  # a loop over so few constants costs nothing worth counting
 
 
 def several(to: Emitter, blocks: list[Block], tail: bool) -> None:
-    """Blocks in turn; loops over the same collection as one loop."""
+    """Blocks in turn; loops over the same collection as one loop, and of many that ask for a field only the right."""
     if len(blocks) > 1:
         _share(to, blocks, _outside(to))
+    at = 0
+    while at < len(blocks):
+        count, path = _asking(to, blocks, at)
+        if count >= MANY and path is not None:
+            _chosen(to, path, blocks[at : at + count])
+        else:
+            count = max(count, 1)
+            _in_turn(to, blocks[at : at + count], blocks[at + count :], tail)
+        at += count
+        if to.lines and to.lines[-1][0] == to.depth and to.lines[-1][1].startswith("return"):
+            break  # nothing comes after that
+
+
+def _in_turn(to: Emitter, blocks: list[Block], later: list[Block], tail: bool) -> None:
     groups = list(siblings.groups(blocks, to.scopes))
     for number, group in enumerate(groups, 1):
-        _share_rule(to, group[0], [block for later in groups[number:] for block in later])
+        _share_rule(to, group[0], [block for other in groups[number:] for block in other] + later)
         for inner in group:
             gather(to, inner)
         if len(group) == 1:
-            to.once(group[0], tail and number == len(groups))
+            to.once(group[0], tail and not later and number == len(groups))
         else:
             _joined(to, group)
-        if to.lines and to.lines[-1][0] == to.depth and to.lines[-1][1].startswith("return"):
-            break  # nothing comes after that
+
+
+def _asking(to: Emitter, blocks: list[Block], at: int) -> tuple[int, siblings.Path | None]:
+    """How many blocks from here on ask for the same field first, and which; else how many come before such ones."""
+    roots = _outside(to) | {local: local for local, fact in to.env.items() if fact.node is not None}
+    paths: list[siblings.Path | None] = []
+    for block in blocks[at:]:
+        asked = siblings.asked(block, roots)
+        path = asked[0] if asked is not None and _field(to, asked[0]) is not None else None
+        if paths and path != paths[0]:
+            break
+        paths.append(path)
+    return len(paths), paths[0]
+
+
+def _field(to: Emitter, path: siblings.Path) -> Fact | None:
+    """A field that several blocks ask for, which was read for all of them already, or is read where it is."""
+    root, names = path
+    fact: Fact | None = to.env[root]
+    if fact is not None and fact.node is not None:
+        return typed.field(fact.node, names)
+    for name in names:
+        fact = to.shared.get((".", fact.text, repr(name))) if fact is not None else None
+    return fact
+
+
+def _chosen(to: Emitter, path: siblings.Path, blocks: list[Block]) -> None:
+    """Only the blocks for the text that the field has; the right ones are found by halves."""
+    field, root = _field(to, path), path[0]
+    assert field is not None
+    by_text: dict[str, list[Block]] = {}
+    for block in blocks:
+        gather(to, block)
+        asked = siblings.asked(block, {**_outside(to), root: root})
+        assert asked is not None
+        by_text.setdefault(asked[1], []).append(block)
+    index = to.unit.recipe("N", "value", {text: number for number, text in enumerate(by_text)})
+    chosen = to.unit.label()
+    to.emit(f"{chosen} = {index}.get({field.text}, {len(by_text)}) if type({field.text}) is str else {len(by_text)}")
+    _halved(to, chosen, list(by_text.values()), 0)
+
+
+def _halved(to: Emitter, chosen: str, choices: list[list[Block]], first: int) -> None:
+    if len(choices) == 1:
+        to.emit(f"if {chosen} == {first}:")
+        to.depth += 1
+        before = len(to.lines)
+        for block in choices[0]:
+            to.once(block, False)
+        if len(to.lines) == before:
+            to.emit("pass")
+        to.depth -= 1
+        return
+    middle = len(choices) // 2
+    for line, part, start in (
+        (f"if {chosen} < {first + middle}:", choices[:middle], first),
+        ("else:", choices[middle:], first + middle),
+    ):
+        to.emit(line)
+        to.depth += 1
+        _halved(to, chosen, part, start)
+        to.depth -= 1
 
 
 def _outside(to: Emitter) -> dict[int, int]:

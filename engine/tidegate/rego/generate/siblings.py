@@ -130,3 +130,25 @@ def shared_calls(blocks: list[Block], roots: dict[int, int]) -> list[tuple[str, 
 def calls(blocks: list[Block], name: str) -> bool:
     """Whether some blocks call a function."""
     return any(type(statement) is plan.Call and statement.function == name for statement in statements(blocks))
+
+
+def asked(block: Block, roots: dict[int, int]) -> tuple[Path, str] | None:
+    """The field that a block asks for first, and the text that it must be; None for a block that begins otherwise."""
+    at: dict[int, Path] = {root: (one, ()) for root, one in roots.items()}
+    for statement in block:
+        if type(statement) is plan.Dot and type(statement.key) is str and statement.source in at:
+            root, path = at[statement.source]
+            at[statement.target] = (root, (*path, statement.key))
+        elif type(statement) is plan.Equal:
+            return _compared(statement.a, statement.b, at)
+        elif type(statement) is plan.Call and statement.function == "equal":
+            return _compared(statement.args[0], statement.args[1], at)
+        else:
+            return None
+    return None
+
+
+def _compared(a: plan.Operand, b: plan.Operand, at: dict[int, Path]) -> tuple[Path, str] | None:
+    local, text = (b, a) if type(a) is str else (a, b)
+    found = at.get(local) if type(local) is int else None
+    return (found, text) if found is not None and found[1] and type(text) is str else None

@@ -98,6 +98,15 @@ def dot(emitter: Emitter, part: Record, index: Fact, target: int) -> bool:
     return True
 
 
+def field(part: Part, names: tuple[str, ...]) -> Fact | None:
+    """A field that costs nothing to read; None for any other."""
+    for name in names:
+        if type(part) is not Record or name not in part.fields:
+            return None
+        part = part.fields[name]
+    return Fact(part.text, part.kind, given=True) if type(part) is Read and not part.costly else None
+
+
 def whole(part: Record) -> Fact:
     """The document of a part."""
     return Fact(part.text, "object", given=True)
