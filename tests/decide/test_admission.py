@@ -171,6 +171,43 @@ limit contains {"name": "n", "key": [input.caller.tenant], "measure": "requests"
                 assert [limit.key for limit in decision.limits] == [(tenant,)]
 
 
+READ = [
+    ("counted once", 'warn contains {"code": "w", "message": "m"} if count(deny) > 0'),
+    ("read once", 'warn contains {"code": "w", "message": d.message} if some d in deny'),
+    ("passed on", "warn contains d if some d in deny"),
+    ("read twice", "n := count(deny)\nm := count(deny)\nmax_output := (n + m) + 1"),
+    ("under a with", 'capture := "none" if count(deny) == 0 with input.request.model as "other"'),
+]
+
+
+@pytest.mark.parametrize("rules", [case[1] for case in READ], ids=[case[0] for case in READ])
+def test_a_set_of_the_contract_that_other_rules_read(rules: str, tmp_path: Path) -> None:
+    deny = 'deny contains {"code": "x", "message": input.request.model} if input.request.model == "gpt"'
+    policy = policy_of(tmp_path, f"package tidegate.admission\n\n{deny}\n{rules}\n")
+    for model in ("gpt", "other"):
+        given = call("chat.completions", model=model, messages=[])
+        decision = policy.admit(given, Caller("t", "key"), NS)
+        assert shown(decision) == shown(plainly(policy, given, Caller("t", "key"))) != "policy_error"
+        assert ("x" in [reason.code for reason in decision.reasons]) is (model == "gpt")
+
+
+REFUSED = [
+    ("a constant message", 'warn contains {"code": "c", "message": input.findings} if input.request.stream'),
+    ("a constant set", 'warn contains {"code": "c", "message": data.words}'),
+    ("a value", "max_output := input.caller.roles if input.request.stream"),
+]
+
+
+@pytest.mark.parametrize("rules", [case[1] for case in REFUSED], ids=[case[0] for case in REFUSED])
+def test_what_is_no_decision_is_one_only_where_it_is_said(rules: str, tmp_path: Path) -> None:
+    policy = policy_of(tmp_path, f"package tidegate.admission\n\n{rules}\n")
+    for stream in (True, False):
+        given = call("chat.completions", model="m", messages=[], stream=stream)
+        decision = policy.admit(given, Caller("t", "key"), NS)
+        assert shown(decision) == shown(plainly(policy, given, Caller("t", "key")))
+        assert (decision.action == "block") is (stream or "data.words" in rules)
+
+
 def test_more_tenants_than_are_kept(tmp_path: Path) -> None:
     policy = Policy.load(SHIPPED)
     given = listing()

@@ -92,7 +92,7 @@ class Admission:
 
     def _passed(self, said: Said, limit: tuple[Limit, ...], most: Value) -> Decision:
         """The decision about a call that passes: it is the same for all calls with the same limits."""
-        if type(most) is bool:  # it would find what was kept for 1
+        if most is not UNDEFINED and type(most) is not int:  # it is wrong, and true would find what was kept for 1
             return settled(said, self._digest, self._carries_out)
         found = self._passes.get((id(limit), most))
         if found is None or found.limits is not limit:

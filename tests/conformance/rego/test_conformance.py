@@ -5,14 +5,12 @@ from collections import defaultdict
 import pytest
 
 from tests.conformance.rego.__main__ import GATE
-from tests.conformance.rego.case import OWN, SHARED, Case, read, same
+from tests.conformance.rego.case import OWN, SHARED, Case, needs_suite, read, same
 from tests.conformance.rego.ways import Verdict, run, ways_of, worst
 
 BY_CATEGORY: dict[str, list[Case]] = defaultdict(list)
 for _case in read(OWN):
     BY_CATEGORY[_case.category].append(_case)
-
-needs_suite = pytest.mark.skipif(not SHARED.is_dir(), reason=f"OPA's conformance suite is not in {SHARED}")
 
 
 @pytest.mark.parametrize("category", sorted(BY_CATEGORY))

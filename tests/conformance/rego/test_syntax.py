@@ -1,8 +1,6 @@
 """Every module, query and input term of the cases is read: the project's own, and OPA's where they are at hand."""
 
-import pytest
-
-from tests.conformance.rego.case import OWN, SHARED, Case, read
+from tests.conformance.rego.case import OWN, SHARED, Case, needs_suite, read
 from tidegate.rego.parser import parse, parse_body, parse_term
 from tidegate.rego.source import Source
 
@@ -20,6 +18,6 @@ def test_own_cases_are_read() -> None:
     read_all(list(read(OWN)))
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"OPA's conformance suite is not in {SHARED}")
+@needs_suite
 def test_the_suite_is_read() -> None:
     read_all(list(read(SHARED)))

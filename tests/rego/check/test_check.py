@@ -1,17 +1,15 @@
 """The checker as a whole: what it accepts, how it tells what it found, and queries."""
 
 import json
-from pathlib import Path
 
 import pytest
 
+from tests.conformance.rego.case import SHARED, needs_suite
 from tidegate.rego.builtins import REFUSED
 from tidegate.rego.check import Checked, check, check_query
 from tidegate.rego.errors import PolicyRefused
 from tidegate.rego.parser import parse, parse_body
 from tidegate.rego.source import Source
-
-SUITE = Path(__file__).parents[4] / "shared" / "conformance" / "rego"
 
 
 def checked(*texts: str) -> Checked:
@@ -53,10 +51,10 @@ def test_accepts_what_is_right(rules: str) -> None:
     assert list(map(str, checked(f"package a\n{rules}\n").problems)) == []
 
 
-@pytest.mark.skipif(not SUITE.is_dir(), reason="OPA's own cases are not here")
+@needs_suite
 def test_accepts_what_opa_accepts() -> None:
     seen = 0
-    for path in sorted(SUITE.glob("*.json")):
+    for path in sorted(SHARED.glob("*.json")):
         for case in json.loads(path.read_text()):
             texts = case.get("modules") or []
             errors = checked(*texts).errors

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.rego.generate.compiled import compiled, value
+from tidegate.rego.errors import EvaluationError
 
 SHUFFLED = {"b": 2, "a": 1, "d": 4, "c": 3}
 
@@ -42,3 +43,37 @@ def test_where_it_is_not_seen_any_will_do(rules: str) -> None:
     program = compiled(rules)
     backwards = dict(reversed(SHUFFLED.items()))
     assert program.evaluate("p", SHUFFLED) == program.evaluate("p", backwards)
+
+
+FAILING = [
+    (
+        "`every` is over before the member that fails",
+        'p := "no" if not all\nall if { s := {c | c := input.a[_]}; every x in s { startswith(x.image, "a") } }',
+        {"a": [{"image": 3.5}, {}]},
+        "no",
+    ),
+    (
+        "the first member fails",
+        'p := "c" if { v := input.a[_].x; object.get(v, "k", 1) == 1 }',
+        {"a": {"b": {"x": {}}, "a": {"x": True}}},
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("rules", "input", "wanted"), [case[1:] for case in FAILING], ids=[case[0] for case in FAILING]
+)
+def test_what_fails_is_what_comes_first_in_order(rules: str, input: Any, wanted: Any) -> None:
+    program = compiled(rules, strict=True)
+    if wanted is None:
+        with pytest.raises(EvaluationError):
+            program.evaluate("p", input)
+    else:
+        assert program.evaluate("p", input) == [{"result": wanted}]
+
+
+def test_a_member_that_fails_is_found_behind_one_that_holds() -> None:
+    program = compiled('p contains "x" if { some v in input; upper(v) != "" }', strict=True)
+    with pytest.raises(EvaluationError):
+        program.evaluate("p", {"a": "1", "b": 2})

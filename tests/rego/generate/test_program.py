@@ -45,6 +45,19 @@ def test_without_an_input_what_needs_one_is_undefined() -> None:
     assert program.evaluate("q") == [{"result": 2}]
 
 
+def test_a_missing_input_that_is_put_back_behind_a_with_is_still_missing() -> None:
+    rules = """
+q contains x if {input[_] = x}
+p contains [x, y] if {
+	data.test.q[x] with input as ["a", "b"]
+	y = input
+}
+"""
+    program = compiled(rules)
+    assert to_json(program.evaluate("p")) == [{"result": []}]
+    assert to_json(program.evaluate("p", 1)) == [{"result": [["a", 1], ["b", 1]]}]
+
+
 def test_an_evaluation_leaves_nothing_behind() -> None:
     program = compiled("made contains x if some x in input\np := count(made)")
     assert [program.evaluate("p", [1] * n + list(range(n))) for n in (1, 5, 2)] == [
@@ -113,6 +126,7 @@ def test_a_number_finds_its_text_in_the_data_but_not_in_the_input() -> None:
     assert value("p := data.table[input]", 2, data) == "two"
     assert value("p := data.table[2]", None, data) == "two"
     assert value("p := input.table[2]", data) is None
+    assert value("p contains v if v := data[_][2]", None, data) == ["two"]
 
 
 def test_a_value_nested_without_end_is_an_error() -> None:

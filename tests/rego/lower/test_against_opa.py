@@ -3,9 +3,7 @@
 import random
 from typing import Any
 
-import pytest
-
-from tests.conformance.rego.case import SHARED, Case, read
+from tests.conformance.rego.case import SHARED, Case, needs_suite, read
 from tests.conformance.rego.ways import from_plan, from_source
 from tidegate.rego import values
 from tidegate.rego.errors import EvaluationError
@@ -22,7 +20,7 @@ LANGUAGE = {
 }
 OTHERS: list[Any] = [None, True, False, 0, 1, 2, "a", "b", "c", [], {}, [1, 2], {"a": 1}, [["a"]]]
 
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason=f"OPA's conformance suite is not in {SHARED}")
+pytestmark = needs_suite
 
 
 def cases() -> list[Case]:

@@ -133,7 +133,7 @@ AssignOnce 7 2
 Return 2""",
     ),
     (
-        "a set stops at a constant",
+        "a set, of which every member is looked at",
         "p contains 1 if some x in input.a\np contains x if some x in input.b",
         """\
 MakeSet 2
@@ -142,7 +142,6 @@ Dot 0 'a' 3
 Scan 3 4 5
   Make 1 6
   Add 6 2
-  Break 1
 --
 Dot 0 'b' 7
 Scan 7 8 9

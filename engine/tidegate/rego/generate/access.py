@@ -61,8 +61,8 @@ def dotted(to: Emitter, source: Fact, index: Fact) -> str:
     """`source[index]`, or U."""
     plain = index.kind == "string" or index.known
     name = to.unit.constant(key(index.value)) if index.known else index.text
-    if source.base and not plain:
-        text = f"lookup_base({source.text}, {name})"
+    if source.base and not (index.kind == "string" or (index.known and type(index.value) is str)):
+        text = f"lookup_base({source.text}, {index.text})"
         return f"({source.text}.get({name}, U) if type({name}) is str else {text})" if source.kind == "object" else text
     if source.kind == "object" or source.kind == "set":
         return f"{source.text}.get({name if plain else to.key_text(index)}, U)"

@@ -126,7 +126,7 @@ def _leave_loops(to: Emitter) -> None:
     for index in range(1, len(to.stack) - to.base):
         frame = to.stack[-index]
         if frame.looped:
-            if not frame.flags and frame in to.unit.bodies and to.unit.effects(frame) == 1:
+            if not frame.flags and frame in to.unit.bodies and to.unit.once_is_enough(frame):
                 outermost = index
             else:
                 break

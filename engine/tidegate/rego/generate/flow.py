@@ -94,12 +94,12 @@ def negate(to: Emitter, statement: plan.Not, block: Block, at: int, tail: bool) 
 def with_(to: Emitter, statement: plan.With, block: Block, at: int, tail: bool) -> None:
     loops.gather(to, statement.block)
     # behind the last `with` a plan puts back what was there, and that may be nothing
-    value = to.settled(to.read(statement.value) if statement.path else to.fact(statement.value)).text
+    value = to.settled(to.read(statement.value) if statement.path else to.fact(statement.value))
     local = statement.local
     was = to.env[local]
     document = to.settled(was).text
     name, memo, flag = to.unit.label(), to.unit.label(), to.unit.label()
-    to.emit(f"{name} = replaced({document}, {tuple(statement.path)!r}, {value})")
+    to.emit(f"{name} = replaced({document}, {tuple(statement.path)!r}, {value.text})")
     to.emit(f"{memo} = fresh(({to.evaluation},))")
     to.emit(f"{flag} = False")
     to.assigned.add(flag)
@@ -107,7 +107,7 @@ def with_(to: Emitter, statement: plan.With, block: Block, at: int, tail: bool) 
     to.memo = memo
     to.generic = to.generic or local == DATA
     env = dict(to.env)
-    env[local] = Fact(name, "any")
+    env[local] = Fact(name, "any", defined=bool(statement.path) or value.defined, given=True)
     to.once(statement.block, False, flag, env)
     to.memo, to.generic = outer
     to.guard(f"not {flag}")

@@ -154,6 +154,8 @@ def _made(recipe: tuple[Any, ...], strict: bool, typed: Typed | None) -> Any:
         return collector.convert(what[1])
     if kind == "partial":
         return collector.partial(what[1], tuple(what[2]))
+    if kind == "set":
+        return lambda value: collector.finished([collector.convert(held) for held in value.values()])
     return collector.convert if kind == "convert" else collector.finished
 
 

@@ -36,7 +36,7 @@ def several(to: Emitter, blocks: list[Block], tail: bool) -> None:
 
 
 def _in_turn(to: Emitter, blocks: list[Block], later: list[Block], tail: bool) -> None:
-    groups = list(siblings.groups(blocks, to.scopes))
+    groups = list(siblings.groups(blocks, to.scopes, to.unit.fails))
     for number, group in enumerate(groups, 1):
         _share_rule(to, group[0], [block for other in groups[number:] for block in other] + later)
         for inner in group:
@@ -217,7 +217,9 @@ def gather(to: Emitter, block: Block) -> None:
 def scan(to: Emitter, statement: plan.Scan, block: Block, at: int, tail: bool) -> None:
     gather(to, statement.block)
     _share(to, [statement.block], _outside(to), least=1)  # once, and not for each member
-    opened = _open(to, statement, bool(to.scopes.reads.get(statement.key)), order.free(statement, to.scopes))
+    opened = _open(
+        to, statement, bool(to.scopes.reads.get(statement.key)), order.free(statement, to.scopes, to.unit.fails)
+    )
     if opened is None:
         return
     frame = opened[-1]

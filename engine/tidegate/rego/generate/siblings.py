@@ -7,7 +7,7 @@ same work costs a fraction.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any, Final, TypeAlias
 
@@ -21,9 +21,9 @@ Path: TypeAlias = tuple[int, tuple[str, ...]]  # a local, and the names of field
 HEADS: Final = (plan.Call, plan.Dot, plan.Assign)  # what may stand before the loop in bodies that are joined
 
 
-def groups(blocks: list[Block], scopes: Scopes) -> Iterator[list[Block]]:
+def groups(blocks: list[Block], scopes: Scopes, fails: Callable[[str], bool]) -> Iterator[list[Block]]:
     """The blocks in order, those that are loops over the same collection together."""
-    signs = [_sign(block, scopes) for block in blocks]
+    signs = [_sign(block, scopes, fails) for block in blocks]
     for sign, held in groupby(zip(signs, blocks, strict=True), key=lambda pair: pair[0]):
         together = [block for _, block in held]
         if sign is None:
@@ -32,14 +32,14 @@ def groups(blocks: list[Block], scopes: Scopes) -> Iterator[list[Block]]:
             yield together
 
 
-def _sign(block: Block, scopes: Scopes) -> tuple[Any, ...] | None:
+def _sign(block: Block, scopes: Scopes, fails: Callable[[str], bool]) -> tuple[Any, ...] | None:
     """What is equal for two blocks that are loops over the same collection; None for any other block."""
     if not block or type(block[-1]) is not Scan:
         return None
     scan, head = block[-1], block[:-1]
     if not all(type(statement) in HEADS and _repeatable(statement) for statement in head):
         return None
-    if not order.free(scan, scopes) or _leaves(scan.block, 0):
+    if not order.free(scan, scopes, fails) or _leaves(scan.block, 0):
         return None
     names: dict[int, str] = {}
     sign: list[Any] = []

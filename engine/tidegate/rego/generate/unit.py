@@ -19,6 +19,27 @@ from tidegate.rego.values import UNDEFINED, Key, RegoSet, Value
 
 FOLDING: Final = 100_000  # what may be spent on a constant expression beforehand
 LARGEST: Final = 10_000  # a constant with more members is made when it is asked for
+# builtins that have an answer for any operands
+TOTAL: Final = frozenset(
+    [
+        "equal",
+        "neq",
+        "lt",
+        "lte",
+        "gt",
+        "gte",
+        "internal.member_2",
+        "internal.member_3",
+        "is_string",
+        "is_number",
+        "is_boolean",
+        "is_array",
+        "is_object",
+        "is_set",
+        "is_null",
+        "type_name",
+    ]
+)
 EFFECTS: Final = (plan.Add, plan.Append, plan.Insert, plan.InsertOnce, plan.AssignOnce, plan.ResultAdd, plan.Return)
 
 
@@ -44,6 +65,8 @@ class Unit:
         self._queued: set[tuple[str, str]] = set()
         self._kept: list[Any] = []  # so that no id is used twice
         self._scale = Evaluation()
+        self._fails: dict[str, bool] = {}
+        self._readers = self._call_sites_of_functions()
         self._sites = self._call_sites()
         self._fields = Fields(knowledge, typed.input) if typed is not None else None
         if typed is not None:
@@ -141,15 +164,27 @@ class Unit:
 
     def _call_sites(self) -> dict[str, int]:
         """How often each function may run in one evaluation; two stands for more than once."""
-        sites: dict[str, int] = {}
+        sites = dict(self._readers)
         knowledge = self.knowledge
         dynamic = any(scopes.dynamic for scopes in (*knowledge.scopes.values(), *knowledge.entries.values()))
-        for name, scopes in (*knowledge.scopes.items(), *knowledge.entries.items()):
-            often = name in knowledge.functions and not knowledge.rule(name)
+        for scopes in knowledge.entries.values():
             for call, looped in scopes.functions:
-                sites[call.function] = sites.get(call.function, 0) + (2 if often or looped else 1)
+                sites[call.function] = sites.get(call.function, 0) + (2 if looped else 1)
+        for name in self.typed.rules if self.typed is not None else ():
+            sites[name] = sites.get(name, 0) + 1
         if dynamic:
             sites = dict.fromkeys(knowledge.functions, 2)
+        return sites
+
+    def _call_sites_of_functions(self) -> dict[str, int]:
+        """How often each function may be run by others."""
+        sites: dict[str, int] = {}
+        knowledge = self.knowledge
+        for name, scopes in knowledge.scopes.items():
+            for call, looped in scopes.functions:
+                sites[call.function] = sites.get(call.function, 0) + (2 if looped or not knowledge.rule(name) else 1)
+            if scopes.dynamic:
+                sites |= dict.fromkeys(knowledge.functions, 2)
         return sites
 
     def assign_slots(self) -> None:
@@ -228,11 +263,22 @@ class Unit:
             return "U" if collector is None else self.recipe("C", "converted", name, [])
         if name not in self.constants:
             assert self.typed is not None
-            return f"{self.want(name, 't')}({', '.join(self.typed.params)}, M)"
+            call = f"{self.want(name, 't')}({', '.join(self.typed.params)}, M)"
+            slot = self.slot(name, "t")
+            if slot is not None:
+                call = f"({call} if M[{slot}] is MISSING else M[{slot}])"
+            return call if collector is None or name not in self._readers else self._as_set(name, call)
         value = self.constants[name]
         if collector is None:
             return "U" if value is UNDEFINED else self.constant(value)
-        return self.recipe("C", "converted", name, list(value.values()) if type(value) is RegoSet else [value])
+        elements = list(value.values()) if type(value) is RegoSet else [value]
+        if all(accepted(collector, element) for element in elements):
+            return self.recipe("C", "converted", name, elements)
+        return self._as_set(name, self.constant(value))
+
+    def _as_set(self, name: str, text: str) -> str:
+        """What the embedder wants of a rule that is kept as a set."""
+        return f"{self.recipe('C', 'set', name)}({text})"
 
     def _write(self, head: str, emitter: Emitter) -> None:
         self.source.append(head)
@@ -273,14 +319,30 @@ class Unit:
             and (emitter.generic or name not in self.constants)
         )
 
-    def effects(self, frame: Frame) -> int:
-        """How many statements of a loop's body leave something behind."""
-        return sum(type(one) in EFFECTS for one in statements([self.bodies[frame].block]))
+    def once_is_enough(self, frame: Frame) -> bool:
+        """Whether a loop does nothing but put one thing somewhere, and no round of it can fail."""
+        body = list(statements([self.bodies[frame].block]))
+        calls = [one.function for one in body if type(one) is plan.Call]
+        return sum(type(one) in EFFECTS for one in body) == 1 and not any(map(self.fails, calls))
+
+    def fails(self, name: str) -> bool:
+        """Whether a call can end the evaluation: by a conflict, or in strict mode by an error of a builtin."""
+        if name not in self.knowledge.functions:
+            return self.strict and name not in TOTAL
+        if name not in self._fails:
+            self._fails[name] = False
+            function = self.knowledge.functions[name]
+            self._fails[name] = any(
+                type(one) in (plan.AssignOnce, plan.InsertOnce, plan.CallDynamic)
+                or (type(one) is plan.Call and self.fails(one.function))
+                for one in statements(function.blocks)
+            )
+        return self._fails[name]
 
     def collector(self, emitter: Emitter, local: int) -> Collector | None:
         """What makes the elements of the set in a local, where it is not kept as a set."""
-        if self.typed is None or emitter.mode != "t" or emitter.name in self.slots:
-            return None
+        if self.typed is None or emitter.mode != "t" or emitter.name in self._readers:
+            return None  # others read it as a set
         function = self.knowledge.functions[emitter.name]
         return self.typed.rules.get(emitter.name) if local == function.result else None
 
@@ -288,7 +350,9 @@ class Unit:
         """The expression of an element of such a set."""
         fact = emitter.read(statement.value)
         made = emitter.settled(fact)
-        if made.known:
+        collector = self.typed.rules[emitter.name] if self.typed is not None else None
+        assert collector is not None
+        if made.known and accepted(collector, made.value):
             return self.recipe("C", "element", emitter.name, made.value)
         if fact.parts is not None and fact.kind == "object" and all(n is not None and n.known for n, _ in fact.parts):
             fields = {name.value: held for name, held in fact.parts if name is not None}
@@ -318,3 +382,12 @@ class Unit:
         if type(value) is str and len(value) > LARGEST:
             return NOTHING
         return value if self.foldable(value) else NOTHING
+
+
+def accepted(collector: Collector, element: Value) -> bool:
+    """Whether an embedder takes a constant; what it refuses, it shall refuse when the policy says it."""
+    try:
+        collector.convert(element)
+    except Exception:
+        return False
+    return True

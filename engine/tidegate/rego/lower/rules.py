@@ -171,8 +171,6 @@ class Definition:
         assert rule.head.key is not None
         [value] = settled(routine, rule.head.key)
         routine.emit(plan.Add(value=value, set=self.result))
-        if type(rule.head.key) is ast.Scalar and routine.depth:
-            routine.emit(plan.Break(index=routine.depth))
 
     def entry(self, rule: ast.Rule) -> None:
         routine = self.routine
