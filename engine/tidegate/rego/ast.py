@@ -143,7 +143,6 @@ class Every(Node, frozen=True, eq=False):
     domain: Term
     body: Body
     modifiers: tuple[With, ...] = ()
-    negated: bool = False
 
 
 Statement: TypeAlias = Expression | Some | SomeIn | Every

@@ -27,10 +27,10 @@ class Builtin(Struct, frozen=True):
     specialised: Callable[..., Any] | None = None  # of all operands but the last: a function of that one, if a string
 
     @property
-    def operands(self) -> int:
-        """How many things it is called with, the Evaluation included."""
+    def arity(self) -> int:
+        """How many operands it has."""
         params = self.signature.rpartition("->")[0].strip()
-        count, depth = int(self.evaluation) + bool(params), 0
+        count, depth = int(bool(params)), 0
         for char in params:
             depth += (char in "[<") - (char in "]>")
             count += char == "," and depth == 0

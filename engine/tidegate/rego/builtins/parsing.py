@@ -111,7 +111,7 @@ class _Writing:
                 document = {"terms": self._call(name, args)}
             case _:
                 document = {"terms": self._term(statement.term)}
-        if not isinstance(statement, ast.Some | ast.SomeIn) and statement.negated:
+        if isinstance(statement, ast.Expression) and statement.negated:
             document["negated"] = True
         if not isinstance(statement, ast.Some) and statement.modifiers:
             document["with"] = [

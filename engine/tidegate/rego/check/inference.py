@@ -13,8 +13,8 @@ from tidegate.rego.builtins import TABLE
 from tidegate.rego.check.calls import written
 from tidegate.rego.check.findings import Findings
 from tidegate.rego.check.places import Definition, Place, path_of
-from tidegate.rego.check.suggest import did_you_mean, listed
 from tidegate.rego.source import Source
+from tidegate.rego.suggest import did_you_mean, listed
 from tidegate.rego.types import ANY, BOOLEAN, STRING, ArrayOf, ObjectOf, SetOf, Type, bounded, one_of
 
 CODE: Final = "rego_type_error"

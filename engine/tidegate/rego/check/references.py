@@ -13,9 +13,9 @@ from msgspec import Struct
 from tidegate.rego import ast, values
 from tidegate.rego.check.findings import Findings
 from tidegate.rego.check.places import Place
-from tidegate.rego.check.suggest import did_you_mean
 from tidegate.rego.check.survey import Survey
 from tidegate.rego.source import Source
+from tidegate.rego.suggest import did_you_mean
 
 CODE = "rego_type_error"
 

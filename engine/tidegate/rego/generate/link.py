@@ -185,7 +185,7 @@ def _function(builtin: Builtin, strict: bool) -> Callable[..., Any]:
 
     # a call with its operands spelt out is a third faster, and most builtins have one or two
     forms: dict[int, Callable[..., Any]] = {1: one, 2: two}
-    return forms.get(builtin.operands, several)
+    return forms.get(builtin.arity + builtin.evaluation, several)
 
 
 def available(name: str) -> Builtin:

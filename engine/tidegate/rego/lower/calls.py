@@ -1,7 +1,5 @@
 """Calls of functions and builtins, and of what `with` put in their place."""
 
-from functools import cache
-
 from tidegate.rego import ast, plan
 from tidegate.rego.builtins import TABLE
 from tidegate.rego.lower.planner import Generation
@@ -82,19 +80,7 @@ def _arity(routine: Routine, name: str, given: int) -> int:
     node = routine.planner.functions.get(name)
     if node is not None:
         return node.arity
-    return _operands(TABLE[name].signature) if name in TABLE else given
-
-
-@cache
-def _operands(signature: str) -> int:
-    """How many operands a builtin has: the commas of its signature that are outside of brackets, and one."""
-    given = signature.rpartition("->")[0].strip()
-    depth = 0
-    commas = 0
-    for char in given:
-        depth += (char in "[<") - (char in "]>")
-        commas += char == "," and depth == 0
-    return commas + 1 if given else 0
+    return TABLE[name].arity if name in TABLE else given
 
 
 VALUES[ast.Call] = call

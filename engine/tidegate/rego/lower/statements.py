@@ -46,10 +46,7 @@ def _some(routine: Routine, statement: ast.SomeIn) -> None:
 
 
 def _every(routine: Routine, statement: ast.Every) -> None:
-    if statement.negated:
-        _absent(routine, replacing, routine, statement.modifiers, _all, statement)
-    else:
-        replacing(routine, statement.modifiers, _all, statement)
+    replacing(routine, statement.modifiers, _all, statement)
 
 
 def _all(routine: Routine, statement: ast.Every) -> None:

@@ -60,7 +60,7 @@ def _some_in(statement: ast.SomeIn, unbound: set[str], left: set[str], arity: Ar
 
 
 def _every(statement: ast.Every, unbound: set[str], left: set[str], arity: Arity) -> None:
-    if _replaced(statement.modifiers, unbound, left) and not statement.negated:
+    if _replaced(statement.modifiers, unbound, left):
         _look_up((statement.domain,), unbound, left)
 
 

@@ -163,7 +163,6 @@ class Bodies(Terms):
             domain,
             statements_of(lines),
             modifiers,
-            statement.negated,
             start=statement.start,
             end=statement.end,
         )

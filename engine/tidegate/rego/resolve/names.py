@@ -2,17 +2,19 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Final
 
 from tidegate.rego import ast
 from tidegate.rego.builtins import REFUSED, TABLE
+from tidegate.rego.suggest import did_you_mean
 from tidegate.rego.types import signature
 
 Path = tuple[str, ...]
 
 ROOTS: Final = frozenset(("data", "input"))
 PRINT: Final = "print"  # takes whatever it is given, and is gone when a policy runs
+
+CERTAIN: Final = 0.76  # how near a name must be to be meant: variables are short, and many
 
 
 class Names:
@@ -88,14 +90,9 @@ def dotted(term: ast.Term) -> Path | None:
 # hints
 
 
-def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:
-    near = get_close_matches(name, list(dict.fromkeys(candidates)), n=1, cutoff=0.76)
-    return f"did you mean `{near[0]}`?" if near else None
-
-
 def hint_for_variable(name: str, names: Names, known: Mapping[str, Path], variables: Iterable[str]) -> str | None:
     """What somebody may have meant by a name that nothing defines."""
-    near = did_you_mean(name, [*variables, *known])
+    near = did_you_mean(name, [*variables, *known], CERTAIN)
     if near is not None:
         return near
     packages = [package for package in names.rules if package[-1] == name]
@@ -113,4 +110,4 @@ def hint_for_function(name: str, names: Names, known: Mapping[str, Path]) -> str
     candidates = [".".join(path) for path in names.functions]
     for alias, path in known.items():
         candidates += [".".join((alias, *each[len(path) :])) for each in names.functions if each[: len(path)] == path]
-    return did_you_mean(name, [*candidates, *(each for each in TABLE if not each.startswith("internal."))])
+    return did_you_mean(name, [*candidates, *(each for each in TABLE if not each.startswith("internal."))], CERTAIN)

@@ -8,9 +8,10 @@ from tidegate.rego import ast
 from tidegate.rego.builtins import REFUSED
 from tidegate.rego.errors import Problem
 from tidegate.rego.resolve.lines import Closure, Line, Variables, statements_of
-from tidegate.rego.resolve.names import ROOTS, Names, Path, did_you_mean, dotted, hint_for_function, is_builtin
+from tidegate.rego.resolve.names import CERTAIN, ROOTS, Names, Path, dotted, hint_for_function, is_builtin
 from tidegate.rego.resolve.scopes import REFERENCED, Scope
 from tidegate.rego.source import Source
+from tidegate.rego.suggest import did_you_mean
 
 
 class Terms:
@@ -192,7 +193,7 @@ class Terms:
             return self.named(term, path), False
         name = ".".join(path)
         if not is_builtin(name):
-            hint = did_you_mean(name, self.known) or hint_for_function(name, self.names, self.known)
+            hint = did_you_mean(name, self.known, CERTAIN) or hint_for_function(name, self.names, self.known)
             message = f"`with` replaces `input`, `data`, parts of them and functions, and `{name}` is none of these"
             self.problem("rego_type_error", message, term.start, term.end, hint)
         return term, True

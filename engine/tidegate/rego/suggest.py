@@ -6,9 +6,9 @@ from difflib import get_close_matches
 NAMED = 12  # names listed where there is none near
 
 
-def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:
+def did_you_mean(name: str, candidates: Iterable[str], nearness: float = 0.6) -> str | None:
     """The nearest of the candidates, as a question."""
-    near = get_close_matches(name, list(dict.fromkeys(candidates)), n=1, cutoff=0.6)
+    near = get_close_matches(name, list(dict.fromkeys(candidates)), n=1, cutoff=nearness)
     return f"did you mean `{near[0]}`?" if near else None
 
 
