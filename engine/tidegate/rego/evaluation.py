@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from tidegate.rego.errors import BudgetExhausted
 from tidegate.rego.values import RegoSet, Value
 
-# One unit is about one step of a loop, or 64 bytes of a value made. A decision takes some hundred; ten million take
+# One unit is about one step of a loop, or 8 characters of a text made. A decision takes some hundred; ten million take
 # some seconds, which is where a runaway policy ends.
 BUDGET = 10_000_000
 

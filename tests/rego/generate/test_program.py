@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from tests.rego.generate.compiled import compiled, value
+from tidegate.rego.compile import compile_modules
 from tidegate.rego.errors import BudgetExhausted, Conflict, EvaluationError, OperandError
 from tidegate.rego.evaluation import Evaluation
 from tidegate.rego.generate import Program
+from tidegate.rego.source import Source
 from tidegate.rego.values import UNDEFINED, from_json, to_json
 
 
@@ -210,3 +212,53 @@ def test_every_kind_of_constant_survives_being_kept(term: str) -> None:
 
 def test_the_results_of_an_entry_without_one() -> None:
     assert compiled("p := 1 if input == 2").evaluate("p", UNDEFINED) == []
+
+
+DOUBLED = {
+    "in an array": "x{n} := [[m, m] | some m in x{last}]",
+    "under two keys": 'x{n} := {{"a": m, "b": m}} if some m in [x{last}]',
+    "two members": "x{n} := [[m, o] | some m in x{last}; some o in x{last}]",
+    "a member under many keys": 'x{n}[k] := m if {{ some k in ["a", "b"]; some m in [x{last}] }}',
+}
+
+
+@pytest.mark.parametrize("step", DOUBLED.values(), ids=DOUBLED)
+def test_members_that_are_held_twice_count_twice(step: str) -> None:
+    rules = "x0 := [input.a]\n" + "\n".join(step.format(n=n, last=n - 1) for n in range(1, 40))
+    with pytest.raises(BudgetExhausted):
+        compiled(rules + "\np := count({x39})").evaluate("p", {"a": 1}, Evaluation(budget=1_000_000))
+
+
+def test_rules_that_are_evaluated_under_two_inputs_each_end_with_the_budget() -> None:
+    step = "r{n} := a + b if {{\na := r{last} with input.a as 1\nb := r{last} with input.a as 2\n}}"
+    rules = "r0 := input.a\n" + "\n".join(step.format(n=n, last=n - 1) for n in range(1, 40))
+    with pytest.raises(BudgetExhausted):
+        compiled(rules + "\np := r39").evaluate("p", {"a": 1}, Evaluation(budget=1_000_000))
+
+
+def test_a_rule_that_is_found_by_its_name_is_evaluated_once() -> None:
+    modules = [Source("a0.rego", "package a0\n\nv := input.n\n\nw := 1\n")]
+    body = "v := x if {{\n\tx := data.a{last}[input.k]\n\ty := data.a{last}[input.k]\n\tx == y\n}}\n\nw := 1\n"
+    for n in range(1, 40):
+        modules.append(Source(f"a{n}.rego", f"package a{n}\n\n" + body.format(last=n - 1)))
+    program = compile_modules(modules, {}, entries={"p": ("data", "a39", "v")})
+    assert program.evaluate("p", {"k": "v", "n": 7}, Evaluation(budget=10_000)) == [{"result": 7}]
+
+
+NUMBERS = [
+    "startswith(data.n, input.a)",
+    "contains(data.n, input.a)",
+    "lower(data.n) == input.a",
+    "object.get(data.n, input.a, 1) == 1",
+    "data.n[input.a]",
+    "count(data.n) == 1",
+    "sprintf(data.n, [input.a])",
+    "data.n == input.a",
+    "data.n + input.a",
+]
+
+
+@pytest.mark.parametrize("expression", NUMBERS)
+def test_a_number_where_something_else_is_meant_is_undefined(expression: str) -> None:
+    for number in (5, -5, 1.5, 10**30):
+        assert value(f"p if {{ input.a; not {expression} }}", {"a": "x"}, {"n": number}) is True

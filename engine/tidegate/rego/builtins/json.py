@@ -67,7 +67,7 @@ class _Lines:
         return [*pieces, self.line(depth), end]
 
     def line(self, depth: int) -> str:
-        self.evaluation.spend(1 + (len(self.prefix) + depth * len(self.indent)) // 64)
+        self.evaluation.spend(1 + (len(self.prefix) + depth * len(self.indent)) // 8)
         return "\n" + self.prefix + self.indent * depth
 
 

@@ -290,7 +290,7 @@ def _signed(evaluation: Evaluation, headers: str, payload: str, key: str) -> str
     from tidegate.rego.builtins.jwk import ALGORITHMS, base64url, signing_key
     from tidegate.rego.builtins.signatures import signature
 
-    evaluation.spend(_SIGNING + (len(headers) + len(payload)) // 64)
+    evaluation.spend(_SIGNING + (len(headers) + len(payload)) // 8)
     private = signing_key(key)
     try:
         header = _object(headers)

@@ -173,7 +173,7 @@ def replace(evaluation: Evaluation, s: Value, pattern: Value, value: Value) -> s
     at = 0
     for spans in _matches(evaluation, pattern, octets):
         new = constant or b"".join([_filled(part, spans, octets) for part in template])
-        evaluation.spend(len(new) // 64)
+        evaluation.spend(len(new) // 8)
         parts += [octets[at : spans[0][0]], new]
         at = spans[0][1]
     return (b"".join(parts) + octets[at:]).decode()

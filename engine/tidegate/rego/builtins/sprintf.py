@@ -41,7 +41,7 @@ def sprintf(evaluation: Evaluation, form: Value, values: Value) -> str:
                 break
         else:
             text = pieces.template % tuple(values)
-            evaluation.spend(len(text) // 64)
+            evaluation.spend(len(text) // 8)
             return text
     return _Formatting(evaluation, [_argument(evaluation, value) for value in values]).run(pieces.parts)
 
@@ -124,7 +124,7 @@ class _Formatting:
         written = []
         for part in parts:
             text = part if isinstance(part, str) else self.directive(part)
-            self.evaluation.spend(len(text) // 64)
+            self.evaluation.spend(len(text) // 8)
             written.append(text)
         if not self.reordered and self.next < len(self.values):
             extra = ", ".join(f"{_type(value)}={_value(value, Style())}" for value in self.values[self.next :])
@@ -150,7 +150,7 @@ class _Formatting:
             marks = precision_mark
         good = self.select(found["value_at"]) and good
         marks = width_mark + marks
-        self.evaluation.spend(((style.width or 0) + (style.precision or 0)) // 64)
+        self.evaluation.spend(((style.width or 0) + (style.precision or 0)) // 8)
         return marks + self.value(found["verb"], style, good)
 
     def select(self, written: str | None) -> bool:

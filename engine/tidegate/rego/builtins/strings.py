@@ -149,10 +149,11 @@ def substring(value: Value, offset: Value, length: Value) -> str:
     return text[start:] if size < 0 else text[start : start + size]
 
 
-@builtin("split", "x: string, delimiter: string -> ys: array[string]")
-def split(x: Value, delimiter: Value) -> list[str]:
+@builtin("split", "x: string, delimiter: string -> ys: array[string]", evaluation=True)
+def split(evaluation: Evaluation, x: Value, delimiter: Value) -> list[str]:
     """Into its characters where the delimiter is empty."""
     if type(x) is str and type(delimiter) is str:
+        evaluation.spend(x.count(delimiter))  # a part takes the memory of fifty characters
         return x.split(delimiter) if delimiter else list(x)
     raise no_string("split", x, delimiter)
 
@@ -201,7 +202,7 @@ def reverse(x: Value) -> str:
 @builtin("concat", "delimiter: string, collection: any<array[string], set[string]> -> output: string", evaluation=True)
 def concat(evaluation: Evaluation, delimiter: Value, collection: Value) -> str:
     between, parts = string("concat", 1, delimiter), strings("concat", 2, collection)
-    evaluation.spend((sum(map(len, parts)) + len(between) * len(parts)) // 64)
+    evaluation.spend((sum(map(len, parts)) + len(between) * len(parts)) // 8)
     return between.join(parts)
 
 
@@ -212,7 +213,7 @@ def replace(evaluation: Evaluation, x: Value, old: Value, new: Value) -> str:
     times = x.count(old)
     if not times:
         return x
-    evaluation.spend((len(x) + times * len(new)) // 64)
+    evaluation.spend((len(x) + times * len(new)) // 8)
     return x.replace(old, new)
 
 
@@ -227,7 +228,7 @@ def replace_n(evaluation: Evaluation, patterns: Value, value: Value) -> str:
     text = string("strings.replace_n", 2, value)
     if not news:
         return text
-    evaluation.spend((len(text) + 1) * (1 + max(map(len, news.values()))) // 64)
+    evaluation.spend((len(text) + 1) * (1 + max(map(len, news.values()))) // 8)
     return re.sub("|".join(map(re.escape, sorted(news))), lambda found: news[found[0]], text)
 
 
@@ -243,5 +244,5 @@ def template_string(evaluation: Evaluation, parts: Value) -> str:
             texts.append(display(evaluation, found[0]) if found else "<undefined>")
         else:
             texts.append(display(evaluation, part))
-    evaluation.spend(sum(map(len, texts)) // 64)
+    evaluation.spend(sum(map(len, texts)) // 8)
     return "".join(texts)

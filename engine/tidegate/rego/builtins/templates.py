@@ -98,7 +98,7 @@ class _Rendering:
         return None
 
     def _write(self, text: str) -> None:
-        self.evaluation.spend(len(text) // 64)
+        self.evaluation.spend(len(text) // 8)
         self.written.append(text)
 
     def _branch(self, branch: Branch, dot: Any) -> str | None:
@@ -325,13 +325,13 @@ def _print(evaluation: Evaluation, *operands: Any) -> str:
         texts += [" "] if texts and not is_string and not was_string else []
         texts.append(_go_text(operand))
         was_string = is_string
-    evaluation.spend(sum(map(len, texts)) // 64)
+    evaluation.spend(sum(map(len, texts)) // 8)
     return "".join(texts)
 
 
 def _println(evaluation: Evaluation, *operands: Any) -> str:
     texts = list(map(_go_text, operands))
-    evaluation.spend(sum(map(len, texts)) // 64)
+    evaluation.spend(sum(map(len, texts)) // 8)
     return " ".join(texts) + "\n"
 
 

@@ -45,7 +45,7 @@ def weight(value: Value) -> int:
 def _weight(value: Value, known: dict[int, int]) -> int:
     kind = type(value)
     if kind not in COLLECTIONS:
-        return 1 + len(value) // 64 if kind is str else 1
+        return 1 + len(value) // 8 if kind is str else 1
     found = known.get(id(value))
     if found is None:
         members = value if kind is list else value.values()

@@ -205,5 +205,6 @@ def _fold(to: Emitter, name: str, facts: list[Fact]) -> Value:
 
 def call_dynamic(to: Emitter, statement: plan.CallDynamic, block: Block, at: int, tail: bool) -> None:
     path = ", ".join(to.text(part) for part in statement.path)
+    to.emit(f"spend({to.evaluation}, 1)")
     table, given = to.unit.dynamic(to)
     to.compute(statement.result, f"call_dynamic({table}, ({path},), {', '.join([*given, to.memo])})", "any", False)

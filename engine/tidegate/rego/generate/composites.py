@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 def _hold(to: Emitter, composite: int, member: Fact) -> None:
     """Accounts for what was just put into a composite, where that may itself be one that was made here."""
+    if member.member and len(to.open) == 1:
+        return  # once for each member of what holds them already
     parts = [part for pair in member.parts or [(None, member)] for part in pair if part is not None]
     for part in parts:
         if not to.light(part):

@@ -28,7 +28,20 @@ class Fact:
     the data as it was loaded, where a number names the same member as its text; `given` a part of that or of the input.
     """
 
-    __slots__ = ("base", "defined", "given", "growing", "kind", "node", "once", "parts", "stable", "text", "value")
+    __slots__ = (
+        "base",
+        "defined",
+        "given",
+        "growing",
+        "kind",
+        "member",
+        "node",
+        "once",
+        "parts",
+        "stable",
+        "text",
+        "value",
+    )
 
     def __init__(
         self,
@@ -53,6 +66,7 @@ class Fact:
         self.node = node
         self.base = base
         self.given = given or base
+        self.member = False  # what a loop runs over gives it, once each
         self.once = False  # a composite of this function that nothing else has
         self.growing = growing  # or a part of one that is still put together: what is read of it can change
 

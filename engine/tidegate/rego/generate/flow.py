@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tidegate.rego import plan
 from tidegate.rego.generate import loops
@@ -14,6 +14,8 @@ from tidegate.rego.values import UNDEFINED
 
 if TYPE_CHECKING:
     from tidegate.rego.generate.emitter import Emitter
+
+COST: Final = 10  # of a `with`, in steps of a loop
 
 
 def assign(to: Emitter, statement: plan.Assign, block: Block, at: int, tail: bool) -> None:
@@ -100,6 +102,7 @@ def with_(to: Emitter, statement: plan.With, block: Block, at: int, tail: bool) 
     document = to.settled(was).text
     name, memo, flag = to.unit.label(), to.unit.label(), to.unit.label()
     to.emit(f"{name} = replaced({document}, {tuple(statement.path)!r}, {value.text})")
+    to.emit(f"spend({to.evaluation}, {COST})")
     to.emit(f"{memo} = fresh(({to.evaluation},))")
     to.emit(f"{flag} = False")
     to.assigned.add(flag)

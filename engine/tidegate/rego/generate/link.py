@@ -64,6 +64,9 @@ RUNTIME: Final[dict[str, Any]] = {
 }
 
 
+Row = tuple[tuple[str, ...], str, int]  # a rule's path, its function, its place in the memo; 0 without one
+
+
 class Linkable(Struct):
     """A compiled policy before its names are bound."""
 
@@ -71,7 +74,7 @@ class Linkable(Struct):
     recipes: dict[str, tuple[Any, ...]]
     slots: int
     entries: list[str]
-    tables: dict[str, list[tuple[tuple[str, ...], str]]]
+    tables: dict[str, list[Row]]
     moment: int  # where the memo of the typed entry has the time, 0 without one
 
 
@@ -108,7 +111,7 @@ def link(linkable: Linkable, strict: bool, typed: Typed | None) -> dict[str, Any
                 keys[id(value)] = made
         return made
 
-    tables: dict[str, dict[tuple[str, ...], Any]] = {name: {} for name in linkable.tables}
+    tables: dict[str, dict[tuple[str, ...], tuple[Any, int]]] = {name: {} for name in linkable.tables}
     namespace = {**RUNTIME, **tables, "fresh": fresh, "key_base": key_base}
     if typed is not None:
         namespace |= {**typed.names, "BLANK": blank, "begin": _beginner(strict, linkable.moment, typed.budget)}
@@ -116,8 +119,8 @@ def link(linkable: Linkable, strict: bool, typed: Typed | None) -> dict[str, Any
         namespace[name] = _made(recipe, strict, typed)
     exec(linkable.code, namespace)  # noqa: S102 - made from a plan, where every name and text is quoted
     for table, rows in linkable.tables.items():
-        for path, function in rows:
-            tables[table][path] = namespace[function]
+        for path, function, slot in rows:
+            tables[table][path] = (namespace[function], slot)
     return namespace
 
 

@@ -253,8 +253,8 @@ def _open(
     for local, kind in zip((statement.key, statement.value), member_kinds(source), strict=True):
         contained = to.scopes.contained(local)
         kind = kind if contained else "any"
-        # what a loop does with each of its members is in proportion to it, as if it had been given
-        to.env[local] = Fact(f"l{local}", kind, stable=contained, base=source.base, given=True)
+        to.env[local] = Fact(f"l{local}", kind, stable=contained, base=source.base, given=source.given)
+        to.env[local].member = True
         if not contained:
             to.variables.add(f"l{local}")
             to.assigned.add(f"l{local}")

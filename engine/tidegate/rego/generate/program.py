@@ -88,8 +88,12 @@ def linkable(unit: Unit) -> Linkable:
 def code_of(lines: list[str]) -> CodeType:
     try:
         return compile("\n".join(lines), "<policy>", "exec", dont_inherit=True, optimize=2)
-    except (SyntaxError, RecursionError, MemoryError):  # more levels than Python's own compiler takes
+    except (IndentationError, RecursionError, MemoryError):  # more levels than Python's own compiler takes
         raise _too_deep() from None
+    except SyntaxError as error:
+        if "nested" in str(error):
+            raise _too_deep() from None
+        raise
 
 
 def _too_deep() -> PolicyRefused:

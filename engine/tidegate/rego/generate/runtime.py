@@ -97,10 +97,14 @@ def size(collection: Value) -> int:
     return len(collection) if kind is list or kind is dict or kind is RegoSet else 0
 
 
-def call_dynamic(functions: dict[tuple[Any, ...], Any], path: tuple[Value, ...], *given: Any) -> Value:
-    """The rule at a path that is known only now; undefined where there is none."""
-    function = functions.get(tuple(map(key, path)))
-    return UNDEFINED if function is None else function(*given)
+def call_dynamic(functions: dict[tuple[Any, ...], tuple[Any, int]], path: tuple[Value, ...], *given: Any) -> Value:
+    """The rule at a path that is known only now; undefined where there is none. The memo is the last of `given`."""
+    found = functions.get(tuple(map(key, path)))
+    if found is None:
+        return UNDEFINED
+    function, slot = found
+    kept = given[-1][slot] if slot else MISSING
+    return function(*given) if kept is MISSING else kept
 
 
 def member(value: Value, collection: Value) -> bool:

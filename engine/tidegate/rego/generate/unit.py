@@ -12,6 +12,7 @@ from tidegate.rego.generate import loops, runtime
 from tidegate.rego.generate.emitter import Emitter
 from tidegate.rego.generate.facts import NOTHING, Fact
 from tidegate.rego.generate.frames import Frame
+from tidegate.rego.generate.link import Row
 from tidegate.rego.generate.scopes import Knowledge, statements
 from tidegate.rego.generate.typed import Collector, Fields, Typed
 from tidegate.rego.plan import DATA, INPUT
@@ -83,10 +84,8 @@ class Unit:
         kind = type(value)
         if kind is str or kind is bool or value is None:
             return repr(value)
-        if kind is int and -(10**15) < value < 10**15:
-            return repr(value) if value >= 0 else f"({value!r})"
-        if kind is float:
-            return repr(value) if value >= 0 else f"({value!r})"
+        if (kind is int and -(10**15) < value < 10**15) or kind is float:
+            return f"({value!r})"  # `5.x` would be another thing
         return self.named(value)
 
     def named(self, value: Any) -> str:
@@ -153,13 +152,14 @@ class Unit:
             self._wanted.append((name, mode))
         return f"{mode}{self.numbers[name]}"
 
-    def tables(self) -> dict[str, list[tuple[tuple[str, ...], str]]]:
+    def tables(self) -> dict[str, list[Row]]:
         """What a path that is known only at run time can name, in each form."""
-        found: dict[str, list[tuple[tuple[str, ...], str]]] = {f"DYNAMIC_{mode}": [] for mode in "ftg"}
+        found: dict[str, list[Row]] = {f"DYNAMIC_{mode}": [] for mode in "ftg"}
         for name, mode in sorted(self._queued):
             path = self.knowledge.functions[name].path
             if path and self.knowledge.rule(name):
-                found[f"DYNAMIC_{mode}"].append((path, f"{mode}{self.numbers[name]}"))
+                slot = self.slot(name, mode) or 0
+                found[f"DYNAMIC_{mode}"].append((path, f"{mode}{self.numbers[name]}", slot))
         return found
 
     def _call_sites(self) -> dict[str, int]:
@@ -224,7 +224,7 @@ class Unit:
             emitter.emit(f"k = {together if len(keys) == 1 else f'({together})'}")
             emitter.emit(f"r = {emitter.kept}.get(k, MISSING)")
             emitter.emit("if r is not MISSING: return r")
-        if not self.knowledge.rule(name):
+        if self.charged(emitter):
             inner = sum(call.function in self.numbers for call, _ in scopes.functions)
             if inner:
                 emitter.emit(f"spend({emitter.evaluation}, {inner})")
