@@ -9,7 +9,7 @@ COMPILED := $(shell find engine -name '*.pyx' -o -name '*.pxd') $(patsubst %.pxd
 COMPILED := $(wildcard $(COMPILED))
 APT := apt-get install -y python3 python3-dev python3-venv gcc libc6-dev make
 
-.PHONY: run test test-long lint types bench-gateway bench-policy clean
+.PHONY: run test test-long lint types bench-gateway bench-policy bench-limits clean
 
 run: .venv/compiled
 	@$(BIN)/tidegate serve $(ARGS)
@@ -32,6 +32,9 @@ bench-gateway: .venv/compiled
 
 bench-policy: .venv/developer
 	$(BIN)/python -m bench.policy $(ARGS)
+
+bench-limits: .venv/developer
+	$(BIN)/python -m bench.limits $(ARGS)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \

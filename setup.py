@@ -1,5 +1,7 @@
 """What pyproject.toml cannot say: the compiled modules, and the files that travel with the package."""
 
+import gzip
+from hashlib import sha256
 from pathlib import Path
 from shutil import copytree
 
@@ -9,6 +11,7 @@ from setuptools.command.build_py import build_py
 
 ENGINE = Path("engine")
 POLICIES = Path("policies")
+RANKS = ENGINE / "tidegate" / "count" / "data"
 # Compiled: what touches bytes (.pyx), and the plain Python modules that every call and event runs through, for which
 # a .pxd beside them declares the C fields. Those run uncompiled just as well; docs/performance.md has the gain.
 SOURCES = sorted([*ENGINE.rglob("*.pyx"), *(pxd.with_suffix(".py") for pxd in ENGINE.rglob("*.pxd"))])
@@ -16,9 +19,10 @@ SOURCES = [source for source in SOURCES if source.exists()]
 
 
 class BuildWithPolicies(build_py):
-    """A wheel carries policies/ inside the package; a checkout reads them where they are."""
+    """A wheel carries policies/ inside the package; a checkout reads them where they are. Its rank files are proved."""
 
     def run(self) -> None:
+        prove_ranks()
         super().run()
         if not self.editable_mode:
             copytree(POLICIES, Path(self.build_lib, "tidegate", "_policies"), dirs_exist_ok=True)
@@ -27,6 +31,14 @@ class BuildWithPolicies(build_py):
         # cythonize() leaves the .pyx out of the sdist unless they are named here
         sources = [*SOURCES, *ENGINE.rglob("*.pxd"), *ENGINE.rglob("*.h"), *POLICIES.rglob("*.*")]
         return super().get_source_files() + [str(path) for path in sources]
+
+
+def prove_ranks() -> None:
+    """Whoever carried the rank files here need not be trusted: they are those that their publisher pins."""
+    for line in (RANKS / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split()
+        if sha256(gzip.decompress((RANKS / f"{name}.gz").read_bytes())).hexdigest() != digest:
+            raise SystemExit(f"{RANKS / name}.gz is not the published file")
 
 
 def extension(source: Path) -> Extension:

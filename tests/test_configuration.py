@@ -93,6 +93,12 @@ STRINGS: dict[str, tuple[str, Any]] = {
     "serve.admin": ("[::1]:9", "[::1]:9"),
     "serve.tls.certificate": (__file__, __file__),
     "serve.tls.key": (__file__, __file__),
+    "prices.file": (__file__, __file__),
+    "prices.unknown": ("input=15 output=75", "input=15 output=75"),
+    "prices.override": (
+        "a*=input=0.5 output=1,b=input=0 output=0",
+        {"a*": "input=0.5 output=1", "b": "input=0 output=0"},
+    ),
     "policy.path": (str(Path(__file__).parent), str(Path(__file__).parent)),
     "policy.shadow": (__file__, __file__),
     "integration.a-b.provider": ("simulated", "simulated"),
@@ -413,7 +419,7 @@ def leaves(table: dict[str, Any], section: tuple[str, ...] = ()) -> set[tuple[st
     found = set()
     for name, value in table.items():
         key = (*section, "a-b" if section == ("integration",) else name)
-        found |= leaves(value, key) if isinstance(value, dict) and name != "aliases" else {key}
+        found |= leaves(value, key) if isinstance(value, dict) and name not in ("aliases", "override") else {key}
     return found
 
 

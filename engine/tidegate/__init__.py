@@ -12,27 +12,63 @@ A program that makes its calls by itself can ask for decisions alone:
 
     policy = Policy.load("policies")
     decision = policy.decide({"caller": {"tenant": "acme"}, "request": {"model": "gpt-4o"}})
+
+and for limits alone (`help(Limits)`):
+
+    from tidegate import Limit, Limits
+
+    limits = Limits()
+    calls = limits.prepare(Limit(name="calls", measure="requests", max=100, per="1m"))
+    hold = limits.acquire([(calls, 1)])
+
+and count tokens while they stream:
+
+    from tidegate import TokenCounter
+
+    counter = TokenCounter("gpt-4o")
+    counter.feed("Hello")
+    print(counter.count)
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tidegate.count.prices import cost
+    from tidegate.count.tokens import TokenCounter, count_tokens
     from tidegate.decide.policy import Policy
-    from tidegate.model import Decision
+    from tidegate.limit.limits import Limits
+    from tidegate.model import Decision, Limit
     from tidegate.rego.errors import EvaluationError, PolicyRefused
     from tidegate.rego.values import UNDEFINED
 
 __version__ = "0.1.0"
-__all__ = ["UNDEFINED", "Decision", "EvaluationError", "Policy", "PolicyRefused", "__version__"]
+__all__ = [
+    "UNDEFINED",
+    "Decision",
+    "EvaluationError",
+    "Limit",
+    "Limits",
+    "Policy",
+    "PolicyRefused",
+    "TokenCounter",
+    "__version__",
+    "cost",
+    "count_tokens",
+]
 
 # imported when they are asked for: a gateway starts without most of them
 _HOMES = {
     "Decision": "tidegate.model",
     "EvaluationError": "tidegate.rego.errors",
+    "Limit": "tidegate.model",
+    "Limits": "tidegate.limit.limits",
     "Policy": "tidegate.decide.policy",
     "PolicyRefused": "tidegate.rego.errors",
+    "TokenCounter": "tidegate.count.tokens",
     "UNDEFINED": "tidegate.rego.values",
+    "cost": "tidegate.count.prices",
+    "count_tokens": "tidegate.count.tokens",
 }
 
 

@@ -73,6 +73,12 @@ class PolicyDenied(Forbidden):
     code = "policy_denied"
 
 
+class PriceUnknown(Forbidden):
+    """Nobody knows what the model costs, and `prices.unknown` refuses such calls: no call is free by mistake."""
+
+    code = "price_unknown"
+
+
 class NotFound(CallerError):
     """No such route, or no integration serves the model. A route that cannot be governed does not exist."""
 

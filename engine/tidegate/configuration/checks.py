@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from tidegate.configuration.keys import Key, listed, shown
 from tidegate.errors import SettingsError
-from tidegate.settings import Integration, Serve, Settings
+from tidegate.settings import Integration, Prices, Serve, Settings
 
 Address = tuple[str, int] | str
 Problems = Iterator[tuple[Key, str]]
@@ -21,6 +21,11 @@ Problems = Iterator[tuple[Key, str]]
 ANONYMOUS = ("identify", "anonymous")
 _ADDRESSES = "expected `host:port`, `[v6]:port` or `unix:/path`"
 _LONGEST_SOCKET_PATH = 107  # sun_path of Linux, less its closing zero
+_PRICES = "prices such as `input=2.50 output=10`, dollars a million tokens"
+_PRICE = re.compile(
+    r"(input|cached|cache_write|cache_write_1h|input_audio|input_image|output|reasoning|output_audio|output_image"
+    r"|web_search|request)=([0-9]{1,7}(?:\.[0-9]{1,8})?)|(context|max_output)=([1-9][0-9]{0,8})"
+)
 _REFERENCE = re.compile(r"env://([A-Za-z_][A-Za-z0-9_]*)")
 # the last label is no number: resolvers take `127.1` or `2130706433` for addresses
 _HOST_NAME = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z_][A-Za-z0-9_-]{0,62}")
@@ -77,6 +82,7 @@ def problems(settings: Settings, environ: Mapping[str, str], wrong: Collection[K
     """Everything that cannot work; `wrong` are the keys already known to be wrong, which stand at their defaults."""
     yield from _check_paths(settings)
     yield from _check_listeners(settings.serve)
+    yield from _check_prices(settings.prices)
     for name, integration in settings.integration.items():
         yield from _check_integration(("integration", name), integration, environ)
     yield from _check_exposure(settings, wrong)
@@ -110,6 +116,29 @@ def _check_listeners(serve: Serve) -> Problems:
             yield key, f"expected a loopback address and a port, found `{shown(text)}`"
         if isinstance(where, str) or where[1]:  # port 0 is another port each time
             taken.add(where)
+
+
+def _check_prices(prices: Prices) -> Problems:
+    if prices.file and (not prices.file.isprintable() or not Path(prices.file).is_file()):
+        yield (
+            ("prices", "file"),
+            f"there is no file `{shown(prices.file)}`; `tidegate prices update --output FILE` writes one",
+        )
+    if prices.unknown != "deny":
+        stated = _stated(prices.unknown)
+        if not stated.get("input") or not stated.get("output"):
+            yield ("prices", "unknown"), f"expected `deny`, or {_PRICES}, neither of them 0"
+    if odd := [model for model, text in prices.override.items() if not _stated(text)]:
+        yield ("prices", "override"), f"expected {_PRICES}, for {listed(odd)}"
+    if odd := [model for model in prices.override if not _names_model(model.removesuffix("*"))]:
+        yield ("prices", "override"), f"expected model names, or beginnings that end in `*`, found {listed(odd)}"
+
+
+def _stated(text: str) -> dict[str, float]:
+    """The prices and limits of a text by their names; nothing where it is wrong, or leaves input or output open."""
+    words = [_PRICE.fullmatch(word) for word in text.split(" ")]
+    stated = {word[1] or word[3]: float(word[2] or word[4]) for word in words if word}
+    return stated if len(stated) == len(words) and stated.keys() >= {"input", "output"} else {}
 
 
 def _check_integration(section: Key, integration: Integration, environ: Mapping[str, str]) -> Problems:

@@ -306,7 +306,8 @@ class _Reading:
             tls = structs.replace(serve.tls, certificate=path(serve.tls.certificate), key=path(serve.tls.key))
             serve = structs.replace(serve, tls=tls)
         policy = structs.replace(settings.policy, path=path(settings.policy.path), shadow=path(settings.policy.shadow))
-        return structs.replace(settings, data=path(settings.data), serve=serve, policy=policy)
+        prices = structs.replace(settings.prices, file=path(settings.prices.file))
+        return structs.replace(settings, data=path(settings.data), serve=serve, policy=policy, prices=prices)
 
 
 def _nearest(key: Key, places: Mapping[Key, Found], unknown: Found) -> Found:

@@ -239,8 +239,7 @@ def test_rules_that_are_evaluated_under_two_inputs_each_end_with_the_budget() ->
 def test_a_rule_that_is_found_by_its_name_is_evaluated_once() -> None:
     modules = [Source("a0.rego", "package a0\n\nv := input.n\n\nw := 1\n")]
     body = "v := x if {{\n\tx := data.a{last}[input.k]\n\ty := data.a{last}[input.k]\n\tx == y\n}}\n\nw := 1\n"
-    for n in range(1, 40):
-        modules.append(Source(f"a{n}.rego", f"package a{n}\n\n" + body.format(last=n - 1)))
+    modules += [Source(f"a{n}.rego", f"package a{n}\n\n" + body.format(last=n - 1)) for n in range(1, 40)]
     program = compile_modules(modules, {}, entries={"p": ("data", "a39", "v")})
     assert program.evaluate("p", {"k": "v", "n": 7}, Evaluation(budget=10_000)) == [{"result": 7}]
 

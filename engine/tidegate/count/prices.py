@@ -1,0 +1,271 @@
+"""What a call costs, in whole micro-cents: a dollar is 100,000,000 of them.
+
+The prices in force are a table (`prices_table.py`), what the operator states over it, and what holds for a model that
+neither knows. A call is charged once, by all that it used, and rounded up once. Prices never say 0 because something is
+unknown: a model without a price raises PriceUnknown, or costs what the operator stated for such models; tokens of a
+kind without a rate of its own cost what those around them do; and where a provider counts a token as two kinds at
+once, it is charged as both.
+
+What providers sell besides tokens, web searches and requests (storage, pages, minutes) is not known here.
+"""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from hashlib import sha256
+from re import match as begins
+from typing import Final
+
+import msgspec
+
+from tidegate.count.prices_names import Names
+from tidegate.count.prices_table import MILLION, Match, Model, Period, Rates, Table, micro_cents, shipped
+from tidegate.errors import PriceUnknown
+from tidegate.model import Usage
+
+DENY: Final = "deny"
+REMEMBERED: Final = 4096  # callers write the names of models, so that there is no end of them
+FEES: Final = ("web_search", "request")  # stated in dollars each; tokens are stated in dollars a million
+LIMITS: Final = ("context", "max_output")
+DAY: Final = 86_400
+
+Row = tuple[int, ...]
+Steps = tuple[tuple[int, Row], ...]  # (above, rates), falling; the last is above -1, so that one always fits
+Schedule = tuple[tuple[int, int, Steps], ...]  # (since, second of the day, rates), falling
+
+
+class Price:
+    """What one model costs, and how much it reads and writes; None where that is unknown."""
+
+    def __init__(self, model: Model, source: str) -> None:
+        self.model = model.id
+        self.provider = model.provider
+        self.source = source  # `table`, `settings`, or `unknown` for a model that only has the stated maximum
+        self.context = model.context
+        self.max_output = model.max_output
+        self._schedules = {service: _schedule(periods) for service, periods in model.prices.items()}
+        self._standard = self._schedules[""]
+
+    def cost(self, usage: Usage, at: float) -> int:
+        """What a call of Unix time `at` costs, in micro-cents, rounded up. A service that the model has no price for
+        costs what the standard one does.
+        """
+        schedule = self._schedules.get(usage.service, self._standard)
+        read = usage.input_tokens
+        cached = usage.cached_tokens
+        kept = usage.cache_write_1h_tokens
+        written = usage.cache_write_tokens - kept
+        heard = usage.input_audio_tokens
+        seen = usage.input_image_tokens
+        thought = usage.reasoning_tokens
+        spoken = usage.output_audio_tokens
+        drawn = usage.output_image_tokens
+        plain = read - cached - kept - heard - seen
+        said = usage.output_tokens - thought - spoken - drawn
+        if written > 0:
+            plain -= written
+        else:
+            written = 0
+        row = _row(schedule, at, read)
+        total = (
+            (plain if plain > 0 else 0) * row[0]
+            + cached * row[1]
+            + written * row[2]
+            + kept * row[3]
+            + heard * row[4]
+            + seen * row[5]
+            + (said if said > 0 else 0) * row[6]
+            + thought * row[7]
+            + spoken * row[8]
+            + drawn * row[9]
+            + usage.web_searches * row[10]
+            + row[11]
+        )
+        return -(-total // MILLION)
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The services that are priced in their own way; the first is the standard one, empty."""
+        return tuple(self._schedules)
+
+    def steps(self, service: str, at: float) -> tuple[int, ...]:
+        """The counts of input tokens above which other rates hold at a time; the first is 0."""
+        schedule = self._schedules.get(service, self._standard)
+        return tuple(max(above, 0) for above, _ in reversed(_rows(schedule, at)))
+
+    def rates(self, service: str, at: float, read: int = 0) -> Rates:
+        """The rates in force, every one of them filled in."""
+        row = _row(self._schedules.get(service, self._standard), at, read)
+        return Rates(**dict(zip(Rates.__struct_fields__, row, strict=True)))
+
+
+def _row(schedule: Schedule, at: float, read: int) -> Row:
+    for above, row in _rows(schedule, at):
+        if read > above:
+            return row
+    return ()  # nothing reads fewer tokens than none
+
+
+def _rows(schedule: Schedule, at: float) -> Steps:
+    for since, second, steps in schedule:
+        if at >= since and (second == 0 or at % DAY >= second):
+            return steps
+    return schedule[-1][2]  # before 1970
+
+
+def _schedule(periods: tuple[Period, ...]) -> Schedule:
+    return tuple((_unix(period), period.at, _steps(period)) for period in reversed(periods))
+
+
+def _unix(period: Period) -> int:
+    since = period.since
+    return int(datetime(since.year, since.month, since.day, tzinfo=UTC).timestamp()) if since else 0
+
+
+def _steps(period: Period) -> Steps:
+    steps = [(step.above, filled(step.rates)) for step in reversed(period.steps)]
+    return (*steps, (-1, filled(period.rates)))
+
+
+def filled(rates: Rates) -> Row:
+    """The rates in the order of their fields, those that are absent taken from what they are a part of."""
+
+    def rate(own: int | None, whole: int) -> int:
+        return whole if own is None else own
+
+    write = rate(rates.cache_write, rates.input)
+    return (
+        rates.input,
+        rate(rates.cached, rates.input),
+        write,
+        rate(rates.cache_write_1h, write),
+        rate(rates.input_audio, rates.input),
+        rate(rates.input_image, rates.input),
+        rates.output,
+        rate(rates.reasoning, rates.output),
+        rate(rates.output_audio, rates.output),
+        rate(rates.output_image, rates.output),
+        rates.web_search,
+        rates.request,
+    )
+
+
+class Prices:
+    """The prices in force: of a table, of the operator's own words over it, and of everything else.
+
+    `unknown` and the values of `override` are texts such as `input=2.50 cached=1.25 output=10`, dollars a million
+    tokens; `unknown` may be `deny`. A name of `override` is a model's, or a beginning of names that ends in `*`; the
+    longest that fits counts, over every provider's price. `digest` tells two sets of prices apart.
+    """
+
+    def __init__(self, table: Table, override: Mapping[str, str] | None = None, unknown: str = DENY) -> None:
+        self.table = table
+        override = override or {}
+        stated = msgspec.json.encode([table.digest, sorted(override.items()), unknown])
+        self.digest = sha256(stated).hexdigest()
+        self._names = Names(table)
+        self._override = {name.lower(): _stated(name, text) for name, text in override.items()}
+        self._unknown = None if unknown == DENY else Price(_stated("", unknown), "unknown")
+        self._found: dict[tuple[str, str], Price | None] = {}
+
+    def of(self, model: str, provider: str = "") -> Price:
+        """The price of a provider's model; without a provider, of the one that is known for the name. Raises
+        PriceUnknown.
+        """
+        key = provider, model
+        price = self._found.get(key)
+        if price is None:
+            price = self._find(key)
+            if price is None:
+                raise PriceUnknown(f"the model `{model[:100]}` has no price, and models without one are refused")
+        return price
+
+    def cost(self, model: str, usage: Usage, provider: str = "", at: float | None = None) -> int:
+        """What a call costs, in micro-cents; `at` is its Unix time, without it now. Raises PriceUnknown."""
+        price = self._found.get((provider, model))
+        if price is None:
+            price = self.of(model, provider)
+        return price.cost(usage, time.time() if at is None else at)
+
+    @property
+    def remembered(self) -> int:
+        """How many names are remembered, at most REMEMBERED."""
+        return len(self._found)
+
+    def provider(self, base_url: str) -> str:
+        """The provider whose base URL this is; empty where it is nobody's that the table knows."""
+        return next((each.id for each in self.table.head.providers if begins(each.url, base_url)), "")
+
+    def _find(self, key: tuple[str, str]) -> Price | None:
+        if key in self._found:
+            return self._found[key]  # known to be unknown
+        if len(self._found) >= REMEMBERED:
+            self._found.clear()
+        price = self._found[key] = self._look_up(*key)
+        return price
+
+    def _look_up(self, provider: str, name: str) -> Price | None:
+        listed = self._names.find(provider, name)
+        own = self._overriding(name.lower())
+        if own is None:
+            return Price(listed, "table") if listed else self._unknown
+        if listed:  # what the operator does not state of the limits is as it was
+            limits = {limit: getattr(own, limit) or getattr(listed, limit) for limit in LIMITS}
+            own = msgspec.structs.replace(own, provider=listed.provider, id=listed.id, **limits)
+        return Price(own, "settings")
+
+    def _overriding(self, name: str) -> Model | None:
+        if name in self._override:
+            return self._override[name]
+        fitting = [each for each in self._override if each.endswith("*") and name.startswith(each[:-1])]
+        return self._override[max(fitting, key=len)] if fitting else None
+
+
+def _stated(name: str, text: str) -> Model:
+    """What an operator's words say of a model; ValueError for words that cannot be meant."""
+    words = dict(word.split("=", 1) for word in text.split())
+    limits = {limit: int(words.pop(limit)) for limit in LIMITS if limit in words}
+    rates = {rate: micro_cents(Decimal(amount) * (MILLION if rate in FEES else 1)) for rate, amount in words.items()}
+    return Model(
+        provider="", id=name, match=Match(), prices={"": (Period(rates=msgspec.convert(rates, Rates)),)}, **limits
+    )
+
+
+@cache
+def _shipped() -> Prices:
+    return Prices(shipped())
+
+
+def cost(
+    model: str,
+    input_tokens: int,
+    output_tokens: int = 0,
+    *,
+    cached_tokens: int = 0,
+    cache_write_tokens: int = 0,
+    reasoning_tokens: int = 0,
+    service: str = "",
+    provider: str = "",
+    at: float | None = None,
+) -> int:
+    """What a call costs by the prices that came with this version, in micro-cents: 100,000,000 are a dollar.
+
+    Cached tokens and those written to a cache are a part of `input_tokens`, reasoning is one of `output_tokens`.
+    `service` is `flex`, `priority`, `fast` or `batch`; `provider` says whose price is meant where several sell the
+    model; `at` is the Unix time of the call, without it now. Raises PriceUnknown for a model without a price.
+
+        >>> cost("gpt-4o", input_tokens=1000, output_tokens=500)
+        750000
+    """
+    usage = Usage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        kind="estimated",
+        cached_tokens=cached_tokens,
+        cache_write_tokens=cache_write_tokens,
+        reasoning_tokens=reasoning_tokens,
+        service=service,
+    )
+    return _shipped().cost(model, usage, provider, at)

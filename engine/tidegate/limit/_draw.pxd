@@ -1,0 +1,66 @@
+cimport cython
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from tidegate.limit._table cimport Key, Table
+
+ctypedef struct Part:
+    PyObject* bucket
+    int64_t slot
+    uint64_t word
+    int64_t amount
+    int64_t cost
+    bint over
+
+
+@cython.final
+cdef class Bucket:
+    cdef Table table
+    cdef readonly object limit
+    cdef readonly str kind
+    cdef readonly int64_t max, burst, ends
+    cdef readonly bint warns
+    cdef Key key, owner
+    cdef uint64_t word, ahead, units
+    cdef int64_t slot, depth, one
+    cdef uint32_t sort
+    cdef object roll, full
+
+    cdef int64_t cost(self, int64_t amount) noexcept
+    cdef int64_t find(self) noexcept
+    cdef follow(self)
+    cdef int64_t owed(self, int64_t now) noexcept
+    cdef int64_t drawn(self) noexcept
+    cdef int64_t left(self, int64_t now) noexcept
+    cdef int draw(self, Part* part, int64_t amount, int64_t now, bint force) except -1
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(64)
+cdef class Hold:
+    cdef Holds holds
+    cdef Part[4] few
+    cdef Part* parts
+    cdef Py_ssize_t count
+    cdef Py_ssize_t index
+    cdef int64_t deadline
+    cdef int state, life
+    cdef bint leaks  # what it holds would be held for ever if nobody gave it back
+
+    cdef bint draw(self, Bucket bucket, int64_t amount, int64_t now) except -1
+    cdef shrink(self, list before)
+    cdef bint prepare(self, Py_ssize_t count) except 0
+    cdef undo(self, Part* part, int64_t amount, int64_t cost)
+    cdef turn_into(self, Bucket bucket, Part* part, int64_t used)
+    cdef int stage(self) noexcept
+    cdef finish(self, int state)
+
+
+@cython.final
+cdef class Holds:
+    cdef readonly Table table
+    cdef list open
+    cdef int64_t span
+    cdef int life
+    cdef object refuse

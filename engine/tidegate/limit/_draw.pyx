@@ -1,0 +1,397 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""Buckets, and holds on several of them: all or nothing, grown by totals, settled once.
+
+Nothing here waits or fails halfway. An operation on one bucket is a few instructions of _words.h between which no other
+thread of this process runs; every one first makes sure that its entry is still the one it was.
+"""
+
+cimport cython
+from cpython.long cimport PyLong_Check
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
+
+from tidegate.limit._table cimport (
+    BUDGET, CONCURRENT, EXPIRED, NO_PLACE, OVERDRAWN, RATE,
+    alive, amount_of, cost_of, drawn_in, find, hold, let_go, load_signed, refund, settle_held, settled_in, split, sum,
+    take, tally, word_of,
+)
+
+cdef int64_t FOREVER = <int64_t>1 << 62
+cdef int64_t MOST_AMOUNT = <int64_t>1 << 53  # units.MOST_AMOUNT
+cdef uint64_t NOWHERE = ~<uint64_t>0  # the word of no entry
+cdef enum:
+    OPEN
+    CHARGED  # it expired; what is used beyond the charge is still added
+    DONE
+
+
+@cython.final
+cdef class Bucket:
+    """A limit, ready to be drawn from. It takes a place in the table when it is drawn from for the first time."""
+
+    def __init__(self, Table table, limit, str kind, int64_t max, int64_t burst, rate, bytes owner, bint warns, roll, full):
+        self.table, self.limit, self.kind = table, limit, kind
+        self.max, self.burst, self.warns = max, burst, warns
+        self.roll, self.full = roll, full
+        self.sort = {"rate": RATE, "budget": BUDGET, "concurrent": CONCURRENT}[kind]
+        self.owner = split(owner)
+        self.ahead, self.units, self.depth = rate
+        self.one = cost_of(1, self.ahead, self.units)
+
+    def aim(self, bytes key, int64_t ends):
+        """Draws from this key from now on: the one of a window that ends then."""
+        self.key = split(key)
+        self.ends = ends
+        self.slot, self.word = 0, NOWHERE
+
+    cdef int64_t cost(self, int64_t amount) noexcept:
+        return self.one if amount == 1 else cost_of(amount, self.ahead, self.units)
+
+    cdef int64_t find(self) noexcept:
+        """The place of the key, or -1; claims none."""
+        cdef int64_t slot
+        if not alive(&self.table.view, self.slot, self.word):
+            slot = find(&self.table.view, self.key.high, self.key.low, &self.word)
+            if slot < 0:
+                self.slot, self.word = 0, NOWHERE
+                return -1
+            self.slot = slot
+        return self.slot
+
+    cdef int draw(self, Part* part, int64_t amount, int64_t now, bint force) except -1:
+        """1 when `amount` more was drawn into `part`, 0 when it was refused; without a place for the key `full` raises."""
+        cdef int64_t cost, slot
+        if not alive(&self.table.view, part.slot, part.word):
+            self.follow()  # nothing is held in a place that is gone, so this may be another window
+            slot = self.table.place(self.key, self.owner, self.sort, self.ends, &part.word)
+            if slot < 0:
+                part.word = NOWHERE
+                self.full(self, slot == NO_PLACE)
+            part.slot = slot
+        if self.sort == RATE:
+            cost = self.cost(amount)
+            if (amount > self.burst or take(word_of(&self.table.view, part.slot), cost, self.depth, now, False)) and (
+                not force or take(word_of(&self.table.view, part.slot), cost, self.depth, now, True)
+            ):
+                return 0
+            part.cost = sum(part.cost, cost)
+        elif not hold(&self.table.view, part.slot, amount, self.max, force):
+            return 0
+        part.amount += amount
+        return 1
+
+    def missing(self, int64_t amount):
+        """Why `amount` cannot be drawn now: (remaining, retry, never); None when it can. It draws nothing.
+
+        `retry` is in nanoseconds; None where it depends on others alone, because nothing but a release frees anything.
+        """
+        self.follow()
+        cdef int64_t remaining, wait, now = self.table.now()
+        if self.sort == RATE:
+            wait = self.owed(now) + self.cost(amount) - self.depth
+            never = amount > self.burst
+            return (self.left(now), None if never else wait, never) if wait > 0 or never else None
+        remaining = self.left(now)
+        if self.drawn() + amount <= self.max:
+            return None
+        return remaining, None if self.ends == FOREVER else self.ends - self.table.wall(), amount > self.max
+
+    def state(self):
+        """(remaining, reset): what could be drawn now, and the nanoseconds until all of it is there again, or None."""
+        self.follow()
+        cdef int64_t now = self.table.now()
+        if self.sort == RATE:
+            return self.left(now), self.owed(now)
+        return self.left(now), None if self.ends == FOREVER else self.ends - self.table.wall()
+
+    cdef follow(self):
+        if self.ends != FOREVER and self.table.wall() >= self.ends:
+            self.roll(self)
+
+    cdef int64_t owed(self, int64_t now) noexcept:
+        cdef int64_t time = load_signed(word_of(&self.table.view, self.slot)[0]) if self.find() >= 0 else 0
+        return time - now if time > now else 0
+
+    cdef int64_t drawn(self) noexcept:
+        return drawn_in(&self.table.view, self.slot) if self.find() >= 0 else 0
+
+    cdef int64_t left(self, int64_t now) noexcept:
+        cdef int64_t spare
+        if self.sort == RATE:
+            spare = self.depth - self.owed(now)
+            spare = amount_of(spare, self.ahead, self.units) if spare > 0 else 0
+            return spare if spare < self.burst else self.burst
+        spare = self.max - self.drawn()
+        return spare if spare > 0 else 0
+
+    def settled(self):
+        """What was settled in a budget's window."""
+        self.follow()
+        return settled_in(&self.table.view, self.slot) if self.find() >= 0 else 0
+
+    def held(self):
+        """What is held of it at this moment."""
+        cdef int64_t settled = self.settled()
+        return self.drawn() - settled
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(64)
+cdef class Hold:
+    """What was drawn for one call, bucket by bucket in the order in which they were asked for."""
+
+    cdef bint prepare(self, Py_ssize_t count) except 0:
+        self.parts = &self.few[0]
+        if count > 4:
+            self.parts = <Part*>PyMem_Malloc(count * sizeof(Part))
+        if self.parts == NULL:
+            raise MemoryError
+        return True
+
+    cdef bint draw(self, Bucket bucket, int64_t amount, int64_t now) except -1:
+        """Whether one more bucket was drawn from."""
+        cdef Part* part = &self.parts[self.count]
+        cdef bint drawn
+        if bucket.ends != FOREVER:
+            bucket.follow()
+        part.bucket = <PyObject*>bucket
+        part.slot, part.word = bucket.slot, bucket.word
+        part.amount = part.cost = 0
+        part.over = False
+        Py_INCREF(bucket)
+        self.count += 1
+        drawn = bucket.draw(part, amount, now, False)
+        if not drawn and bucket.warns:
+            part.over = True
+            drawn = bucket.draw(part, amount, now, True)
+        bucket.slot, bucket.word = part.slot, part.word
+        self.leaks |= bucket.sort != RATE
+        return drawn
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        for i in range(self.count):
+            Py_DECREF(<Bucket>self.parts[i].bucket)
+        if self.parts != &self.few[0]:
+            PyMem_Free(self.parts)
+
+    @property
+    def amounts(self):
+        """What is held, in the order of the buckets."""
+        return tuple([self.parts[i].amount for i in range(self.count)])
+
+    @property
+    def exceeded(self):
+        """The limits that only warn, and were exceeded."""
+        return tuple([(<Bucket>self.parts[i].bucket).limit for i in range(self.count) if self.parts[i].over])
+
+    @property
+    def open(self):
+        """Whether it is neither settled nor released nor expired."""
+        return self.stage() == OPEN
+
+    cdef int stage(self) noexcept:
+        """How far it is; what was drawn before a fork is done for the child, because the parent will settle it."""
+        return self.state if self.life == self.holds.life else DONE
+
+    def grow(self, totals):
+        """Draws until so much is held of every bucket; None, or a Refusal, and then everything is as it was."""
+        cdef Py_ssize_t i, j
+        cdef int64_t total, now
+        cdef Part* part
+        cdef Bucket bucket
+        if len(totals) != self.count:
+            raise ValueError("one total for each bucket")
+        wanted = [whole(each) for each in totals]
+        if self.stage() != OPEN:
+            return None
+        before = [(self.parts[i].amount, self.parts[i].cost) for i in range(self.count)]
+        now = self.holds.table.now()
+        try:
+            for i in range(self.count):
+                part = &self.parts[i]
+                bucket = <Bucket>part.bucket
+                total = wanted[i] - part.amount
+                if total <= 0 or bucket.sort == CONCURRENT:
+                    continue
+                if not bucket.draw(part, total, now, False):
+                    if not bucket.warns:
+                        self.shrink(before)
+                        more = [(<Bucket>self.parts[j].bucket, max(wanted[j] - before[j][0], 0)) for j in range(self.count)]
+                        return self.holds.refuse(more, i)
+                    part.over = True
+                    bucket.draw(part, total, now, True)
+        except BaseException:
+            self.shrink(before)
+            raise
+        return None
+
+    cdef shrink(self, list before):
+        """Back to these (amount, cost)."""
+        cdef Py_ssize_t i
+        cdef int64_t amount, cost
+        for i in range(self.count):
+            amount, cost = before[i]
+            self.undo(&self.parts[i], self.parts[i].amount - amount, self.parts[i].cost - cost)
+
+    cdef undo(self, Part* part, int64_t amount, int64_t cost):
+        cdef Bucket bucket = <Bucket>part.bucket
+        part.amount -= amount
+        part.cost -= cost
+        if not alive(&self.holds.table.view, part.slot, part.word):
+            return
+        if bucket.sort == RATE:
+            refund(word_of(&self.holds.table.view, part.slot), cost, self.holds.table.now())
+        elif amount:
+            let_go(&self.holds.table.view, part.slot, amount)
+
+    def settle(self, actual):
+        """What was really used takes the place of what was held; returns how much more it was, `()` if it was not.
+
+        Nothing is clipped: what goes beyond the hold is added in full. Settling again changes nothing.
+        """
+        cdef Py_ssize_t i
+        cdef int64_t used
+        cdef int state = self.stage()
+        cdef Part* part
+        cdef Bucket bucket
+        if len(actual) != self.count:
+            raise ValueError("one amount for each bucket")
+        amounts = [whole(each) for each in actual]
+        if state == DONE:
+            return ()
+        excess = None
+        for i in range(self.count):
+            part = &self.parts[i]
+            bucket = <Bucket>part.bucket
+            used = amounts[i]
+            if bucket.sort == CONCURRENT:
+                if state == OPEN:
+                    self.undo(part, part.amount, 0)
+                continue
+            if used > part.amount:
+                excess = excess or [0] * self.count
+                excess[i] = used - part.amount
+            elif state == CHARGED:
+                continue
+            self.turn_into(bucket, part, used)
+        self.finish(DONE)
+        if excess is None:
+            return ()
+        tally(&self.holds.table.view, OVERDRAWN)
+        return tuple(excess)
+
+    cdef turn_into(self, Bucket bucket, Part* part, int64_t used):
+        cdef Table table = self.holds.table
+        cdef int64_t cost, slot, held = 0 if self.state == CHARGED else part.amount
+        if bucket.sort == RATE:
+            cost = bucket.cost(used)
+            if cost <= part.cost:
+                self.undo(part, 0, part.cost - cost)
+                return
+            slot = part.slot
+            if not alive(&table.view, slot, part.word):
+                slot = table.place(bucket.key, bucket.owner, RATE, FOREVER, &part.word)
+            if slot >= 0:
+                take(word_of(&table.view, slot), cost - part.cost, bucket.depth, table.now(), True)
+        elif alive(&table.view, part.slot, part.word):  # else its window is over, and nothing was held any more
+            settle_held(&table.view, part.slot, held, used - part.amount + held)
+
+    def release(self):
+        """Gives everything back: nothing was used. Once settled or expired it changes nothing."""
+        cdef Py_ssize_t i
+        if self.stage() != OPEN:
+            return
+        for i in range(self.count):
+            self.undo(&self.parts[i], self.parts[i].amount, self.parts[i].cost)
+        self.finish(DONE)
+
+    def renew(self):
+        """The call lives: its deadline is a whole span away again."""
+        self.deadline = self.holds.table.now() + self.holds.span
+
+    cdef finish(self, int state):
+        """Takes the hold out of the open ones."""
+        cdef list open = self.holds.open
+        cdef Hold last
+        self.state = state
+        if self.index >= 0:
+            last = open.pop()
+            if last is not self:
+                open[self.index] = last
+                last.index = self.index
+            self.index = -1
+
+
+@cython.final
+cdef class Holds:
+    """The open holds of one process on one table."""
+
+    def __init__(self, Table table, int64_t span, refuse):
+        self.table, self.span, self.refuse = table, span, refuse
+        self.open = []
+
+    def __len__(self):
+        return len(self.open)
+
+    def acquire(self, pairs):
+        """Draws every (bucket, amount), or nothing; a Hold, or what `refuse` makes of it."""
+        cdef Hold made = Hold.__new__(Hold)
+        cdef Py_ssize_t i, count = len(pairs)
+        cdef int64_t now = self.table.now()
+        cdef Bucket bucket
+        if not self.table.joined:
+            raise RuntimeError("only who joined as a worker can draw")
+        made.holds = self
+        made.life = self.life
+        made.index = -1
+        made.prepare(count)
+        try:
+            for i in range(count):
+                pair = <tuple?>pairs[i]
+                bucket = <Bucket?>pair[0]
+                if not made.draw(bucket, whole(pair[1]), now):
+                    made.release()
+                    return self.refuse(pairs, i)
+        except BaseException:
+            made.release()
+            raise
+        made.deadline = now + self.span
+        if made.leaks:
+            made.index = len(self.open)
+            self.open.append(made)
+        return made
+
+    def expire(self):
+        """Charges every open hold whose deadline is over as if all of it was used; returns how many there were."""
+        cdef int64_t now = self.table.now()
+        cdef Hold each
+        cdef Py_ssize_t i
+        cdef Part* part
+        overdue = [each for each in self.open if (<Hold>each).deadline <= now]
+        for each in overdue:
+            for i in range(each.count):
+                part = &each.parts[i]
+                if (<Bucket>part.bucket).sort == CONCURRENT:
+                    each.undo(part, part.amount, 0)
+                elif (<Bucket>part.bucket).sort == BUDGET:
+                    each.turn_into(<Bucket>part.bucket, part, part.amount)
+            each.finish(CHARGED)
+            tally(&self.table.view, EXPIRED)
+        return len(overdue)
+
+    def forget(self):
+        """After a fork: what is open belongs to the parent, which settles it itself."""
+        self.life += 1
+        self.open = []
+
+
+cdef int64_t whole(amount) except -1:
+    if not PyLong_Check(amount):
+        raise TypeError(f"an amount is a whole number, found {type(amount).__name__}")
+    cdef int64_t number = amount
+    if number < 0 or number > MOST_AMOUNT:
+        raise ValueError(f"an amount is a whole number from 0 to {MOST_AMOUNT}, found {amount}")
+    return number

@@ -1,0 +1,102 @@
+"""What a caller is told about its limits: header lines as OpenAI's and Anthropic's APIs write them.
+
+Each API has one line of requests and one of tokens. Where a call draws from several buckets of a measure, the lines
+speak of the one that is nearest to its end. Money and concurrent calls have no lines there.
+
+The official clients obey `x-should-retry` before anything else, then `retry-after-ms`, then `retry-after`. They wait 60
+(Anthropic's) or 120 seconds (OpenAI's) at most; told to wait longer, Anthropic's come back too early and in vain, so
+they are told not to come. Times are rounded up: who waits for so long, passes if nobody else was faster.
+"""
+
+import time
+from collections.abc import Iterable
+from typing import Final, Literal, Protocol, get_args
+
+from tidegate.limit.refusal import Refusal, State
+from tidegate.model import Limit
+
+Form = Literal["openai", "anthropic"]
+
+MILLISECOND: Final = 1_000_000
+SECOND: Final = 1_000_000_000
+LONGEST_WAIT: Final = 60 * SECOND
+MEASURES: Final = ("requests", "tokens")
+NAMES: Final = {"openai": "x-ratelimit-{word}-{measure}", "anthropic": "anthropic-ratelimit-{measure}-{word}"}
+
+
+def _template(form: Form, measure: str) -> bytes:
+    name = NAMES[form]
+    values = {"limit": "%d", "remaining": "%d", "reset": "%b"}
+    return "".join(f"{name.format(word=word, measure=measure)}: {value}\r\n" for word, value in values.items()).encode()
+
+
+LINES: Final = {
+    (form, measure): _template(form, measure) for form in get_args(Form) for measure in MEASURES
+}  # fmt: skip
+
+
+class Bucket(Protocol):
+    """A prepared limit."""
+
+    @property
+    def limit(self) -> Limit: ...
+    @property
+    def max(self) -> int: ...
+
+
+def standing(form: Form, states: Iterable[tuple[Bucket, State]], now: int | None = None) -> bytes:
+    """The lines for the buckets that a call draws from; `now` is Unix time in nanoseconds."""
+    nearest: dict[str, tuple[Bucket, State]] = {}
+    for bucket, state in states:
+        measure = bucket.limit.measure
+        if measure in MEASURES and (measure not in nearest or _nearer((bucket, state), nearest[measure])):
+            nearest[measure] = (bucket, state)
+    lines = b""
+    for measure in MEASURES:
+        if measure in nearest:
+            bucket, state = nearest[measure]
+            if form == "openai":
+                reset = duration(state.reset)
+            else:
+                reset = instant((time.time_ns() if now is None else now) + state.reset)
+            lines += LINES[form, measure] % (bucket.max, max(0, state.remaining), reset)
+    return lines
+
+
+def refusal(refused: Refusal) -> bytes:
+    """The lines that say whether and when to come again."""
+    retry = refused.retry
+    if refused.action == "block" or (retry is not None and retry > LONGEST_WAIT):
+        lines = b"x-should-retry: false\r\n"
+    else:
+        lines = b"x-should-retry: true\r\n"
+    if retry is None:
+        return lines
+    return b"%bretry-after: %d\r\nretry-after-ms: %d\r\n" % (lines, _up(retry, SECOND), _up(retry, MILLISECOND))
+
+
+def duration(nanoseconds: int) -> bytes:
+    """A time as Go writes it, in whole milliseconds: `0s`, `12ms`, `1.5s`, `6m0s`, `24h0m0s`."""
+    milliseconds = _up(nanoseconds, MILLISECOND)
+    if milliseconds < 1000:
+        return b"%dms" % milliseconds if milliseconds else b"0s"
+    seconds, fraction = divmod(milliseconds, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    text = b"%d" % seconds + (b".%03d" % fraction).rstrip(b"0") if fraction else b"%d" % seconds
+    if hours:
+        return b"%dh%dm%bs" % (hours, minutes, text)
+    return b"%dm%bs" % (minutes, text) if minutes else text + b"s"
+
+
+def instant(nanoseconds: int) -> bytes:
+    """Unix time as RFC 3339 writes it, in whole seconds of UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(_up(nanoseconds, SECOND))).encode()
+
+
+def _nearer(one: tuple[Bucket, State], other: tuple[Bucket, State]) -> bool:
+    return (one[1].remaining, -one[1].reset) < (other[1].remaining, -other[1].reset)
+
+
+def _up(time: int, unit: int) -> int:
+    return -(-time // unit)
