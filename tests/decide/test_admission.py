@@ -112,6 +112,34 @@ def test_with_and_without_a_document(rules: str, tmp_path: Path) -> None:
     the_same()
 
 
+KEYED = """
+package tidegate.admission
+
+{rule}
+
+warn contains {{"code": "kept", "message": json.marshal(kept)}} if count(kept) > 0
+"""
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "kept[input.caller.tenant] := upper(input.request.model)",
+        "kept[[input.caller.tenant]] := upper(input.request.model)",
+        "kept[{input.caller.tenant}] := upper(input.request.model)",
+        "kept[input.request.model] := lower(input.caller.tenant)",
+        "kept contains [input.caller.tenant, upper(input.request.model)]",
+    ],
+)
+def test_results_are_kept_by_what_a_rule_reads(rule: str, tmp_path: Path) -> None:
+    policy = policy_of(tmp_path, KEYED.format(rule=rule))
+    for model, tenant in [("a", "b"), ("b", "a"), ("a", "a"), ("b", "b"), ("a", "b"), ("b", "a")]:
+        given, caller = call("chat.completions", model=model, messages=[]), Caller(tenant, "key")
+        decision = policy.admit(given, caller, NS)
+        assert shown(decision) == shown(plainly(policy, given, caller))
+        assert [reason.code for reason in decision.reasons] == ["kept"]
+
+
 FAILING = [
     ("an error of a builtin", 'deny contains {"code": "x", "message": upper(input.request.metadata.n)}', "upper"),
     ("two values for one rule", 'capture := "none"\ncapture := "full" if input.request.bytes > 1', "multiple outputs"),

@@ -49,7 +49,7 @@ class Emitter:
         self.certain: dict[int, Fact] = {}  # locals that are assigned once, for certain
         self.variables: set[str] = set()  # what must exist from the start
         self.assigned: set[str] = set()  # what an inner function assigns
-        self.kept = ""  # the name of what keeps results from evaluation to evaluation, by `k`
+        self.kept = ""  # the name of what keeps results from evaluation to evaluation, by `read`
         self.open: list[Scan] = []  # the loops that are being generated
         self.finish = ""  # the name of what makes the result of a set that is kept in another way
 
@@ -374,7 +374,7 @@ class Emitter:
             self.emit(f"M[{self.slot}] = {text}")
         if self.kept:
             self.emit(f"if len({self.kept}) > {MOST}: {self.kept}.clear()")
-            self.emit(f"{self.kept}[k] = {text}")
+            self.emit(f"{self.kept}[read] = {text}")
         self.emit(f"return {text}")
 
 

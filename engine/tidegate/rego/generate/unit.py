@@ -221,8 +221,8 @@ class Unit:
         if keys:
             emitter.kept = self.recipe("C", "cache")
             together = ", ".join(keys)
-            emitter.emit(f"k = {together if len(keys) == 1 else f'({together})'}")
-            emitter.emit(f"r = {emitter.kept}.get(k, MISSING)")
+            emitter.emit(f"read = {together if len(keys) == 1 else f'({together})'}")
+            emitter.emit(f"r = {emitter.kept}.get(read, MISSING)")
             emitter.emit("if r is not MISSING: return r")
         if self.charged(emitter):
             inner = sum(call.function in self.numbers for call, _ in scopes.functions)
