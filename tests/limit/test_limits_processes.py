@@ -6,7 +6,6 @@ import mmap
 import os
 import random
 import select
-import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faketime import movable_clock
 from tests.limit.worker import BUDGET, CALLS, DAILY, NUMBERS, RATE, SMALL
 from tidegate import Limit, Limits
 from tidegate.limit._draw import Hold
@@ -136,6 +136,7 @@ def hammer(path: Path, seconds: float, environ: dict[str, str] | None = None, cl
 RECLAIM = """
 import sys
 from tidegate import Limits
+from tests.faketime import movable_clock
 from tests.limit.worker import NUMBERS
 limits = Limits(sys.argv[1], worker=None, **NUMBERS)
 print(flush=True)
@@ -164,18 +165,7 @@ def test_workers_and_supervisors_are_killed_at_random_for_long(tmp_path: Path) -
 
 
 def test_the_wall_clock_jumps_meanwhile(tmp_path: Path) -> None:
-    if shutil.which("faketime") is None:
-        pytest.skip("faketime is absent")
-    where = ["faketime", "-f", "+0s", "sh", "-c", "echo $LD_PRELOAD"]
-    library = subprocess.run(where, capture_output=True, text=True, check=True).stdout.strip()
-    clock = tmp_path / "clock"
-    clock.write_text("+0")
-    environ = {
-        "LD_PRELOAD": library,
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+    clock, environ = movable_clock(tmp_path)
     hammer(tmp_path / "limits", 3, environ, clock)
 
 
@@ -184,6 +174,7 @@ def test_the_wall_clock_jumps_meanwhile(tmp_path: Path) -> None:
 RUSH = """
 import os, sys
 from tidegate import Limits
+from tests.faketime import movable_clock
 from tests.limit.worker import NUMBERS, RATE
 limits = Limits(sys.argv[1], worker=int(sys.argv[2]), **NUMBERS)
 pairs = [(limits.prepare(RATE), 1)]
@@ -223,6 +214,7 @@ def test_no_window_of_a_rate_admits_more_than_it_may(tmp_path: Path) -> None:
 CLAIMS = """
 import random, sys, time
 from tidegate import Limit, Limits
+from tests.faketime import movable_clock
 from tests.limit.worker import NUMBERS
 limits = Limits(sys.argv[1], worker=int(sys.argv[2]), **NUMBERS)
 buckets = [limits.prepare(Limit(name="c", key=(i,), measure="concurrent", max=2)) for i in range(150)]
@@ -269,6 +261,7 @@ def test_processes_that_claim_the_same_keys_share_their_places(tmp_path: Path) -
 LAST = """
 import sys
 from tidegate import Limit, Limits
+from tests.faketime import movable_clock
 from tests.limit.worker import NUMBERS
 limits = Limits(sys.argv[1], worker=int(sys.argv[2]), **NUMBERS)
 pairs = [[(limits.prepare(Limit(name="last", key=(i,), measure="concurrent", max=1)), 1)] for i in range(100)]

@@ -7,7 +7,6 @@ do to the kernel's own clock cannot be tested without being root of a machine of
 import itertools
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -15,10 +14,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.faketime import movable_clock
 from tidegate.record._runs import RunIds
 
 FORM = re.compile(rb"[0-9a-f]{26}").fullmatch
@@ -86,6 +85,7 @@ def test_ids_are_unique_across_threads_that_share_a_maker() -> None:
 
 FORKED = """
 import os, sys
+from tests.faketime import movable_clock
 from tidegate.record._runs import RunIds
 for _ in range(8):
     if os.fork() == 0:
@@ -106,6 +106,7 @@ def test_ids_are_unique_across_processes_that_were_forked_from_one() -> None:
 
 SET_BACK = """
 import sys, time
+from tests.faketime import movable_clock
 from tidegate.record._runs import RunIds
 maker = RunIds()
 for to in ("+0", "-3600", "+10", "-86400", "+3600", "-10"):
@@ -117,18 +118,8 @@ for to in ("+0", "-3600", "+10", "-86400", "+3600", "-10"):
 
 
 def test_ids_rise_strictly_also_when_the_clock_is_set_back(tmp_path: Path) -> None:
-    if shutil.which("faketime") is None:
-        pytest.skip("faketime is absent")
-    where = ["faketime", "-f", "+0s", "sh", "-c", "echo $LD_PRELOAD"]
-    library = subprocess.run(where, capture_output=True, text=True, check=True).stdout.strip()
-    clock = tmp_path / "clock"
-    clock.write_text("+0")
-    env = {k: v for k, v in os.environ.items() if not k.startswith("FAKETIME")} | {
-        "LD_PRELOAD": library,
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+    clock, moved = movable_clock(tmp_path)
+    env = {k: v for k, v in os.environ.items() if not k.startswith("FAKETIME")} | moved
     command = [sys.executable, "-c", SET_BACK, str(clock)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True, env=env, timeout=60).stdout.split()
     seen, made = [int(second) for second in lines[::2]], lines[1::2]

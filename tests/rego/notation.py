@@ -11,6 +11,25 @@ from typing import Any
 
 from tidegate.rego import ast, values
 
+# a module with most of what the syntax has
+MIXED = """\
+package a.b
+
+import data.c as d
+
+# METADATA
+# title: first
+p.q["x"] := count(y) + 2 * (z - 1) if {
+    some k, v in input.xs with input.a as 1
+    not ["a", -1, `r`][k] == { "m": f(v) }   # comment
+    every e in [t | t := {1, 2}[_]] { e; $"{e} {x with input as e}" }
+} else := $`{k}` if g
+
+s contains (x in y) if x
+f(a, _) if { a } { b }
+default h := { 1 }
+"""
+
 
 def shown(node: Any) -> str:
     """A node, or the statements of a body."""

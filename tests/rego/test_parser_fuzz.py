@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.rego.notation import MIXED
 from tidegate.rego.errors import PolicyRefused, Problem
 from tidegate.rego.parser import parse, parse_body, parse_term
 from tidegate.rego.source import Source
@@ -15,29 +16,12 @@ not with as true false null set() rego.v1 future.keywords x[ f( p.q #
 """
 PIECES = [*WORDS.split(), "\n", "\n  ", "\t", "# METADATA\n# title: a\n", "# METADATA\n# [", "\ufeff", "\ud800", "\x00"]
 
-MODULE = """\
-package a.b
-
-import data.c as d
-
-# METADATA
-# title: first
-p.q["x"] := count(y) + 2 * (z - 1) if {
-    some k, v in input.xs with input.a as 1
-    not ["a", -1, `r`][k] == { "m": f(v) }   # comment
-    every e in [t | t := {1, 2}[_]] { e; $"{e} {x with input as e}" }
-} else := $`{k}` if g
-
-s contains (x in y) if x
-f(a, _) if { a } { b }
-default h := { 1 }
-"""
 
 TOKENS = st.lists(st.sampled_from(PIECES), max_size=60).flatmap(
     lambda pieces: st.sampled_from(["", " "]).map(lambda between: between.join(pieces))
 )
 CUTS = st.lists(
-    st.tuples(st.integers(0, len(MODULE)), st.integers(0, 12), st.sampled_from(["", *PIECES])), min_size=1, max_size=5
+    st.tuples(st.integers(0, len(MIXED)), st.integers(0, 12), st.sampled_from(["", *PIECES])), min_size=1, max_size=5
 )
 
 
@@ -80,7 +64,7 @@ def test_any_tokens(text: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(CUTS)
 def test_a_module_with_pieces_cut_and_put_in(cuts: list[tuple[int, int, str]]) -> None:
-    text = MODULE
+    text = MIXED
     for at, length, piece in cuts:
         text = text[:at] + piece + text[at + length :]
     check(text)

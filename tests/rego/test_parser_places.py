@@ -5,28 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.rego.notation import shown
+from tests.rego.notation import MIXED, shown
 from tidegate.rego import ast
 from tidegate.rego.parser import parse
 from tidegate.rego.source import Source
-
-TEXT = """\
-package a.b
-
-import data.c as d
-
-# METADATA
-# title: first
-p.q["x"] := count(y) + 2 * (z - 1) if {
-    some k, v in input.xs with input.a as 1
-    not ["a", -1, `r`][k] == { "m": f(v) }   # comment
-    every e in [t | t := {1, 2}[_]] { e; $"{e} {x with input as e}" }
-} else := $`{k}` if g
-
-s contains (x in y) if x
-f(a, _) if { a } { b }
-default h := { 1 }
-"""
 
 PLACES = [
     ('p["q"]["x"]', 'p.q["x"]'),
@@ -74,9 +56,9 @@ def nodes(tree: Any) -> Iterator[ast.Node]:
             yield from nodes(getattr(tree, name))
 
 
-MODULE = parse(Source("a.rego", TEXT))
+MODULE = parse(Source("a.rego", MIXED))
 FOUND = {
-    shown(node): TEXT[node.start : node.end]
+    shown(node): MIXED[node.start : node.end]
     for node in nodes(MODULE.rules)
     if not isinstance(node, ast.With | ast.Annotation)
 }
@@ -88,7 +70,7 @@ def test_places(tree: str, text: str) -> None:
 
 
 def test_rules_span_all_of_their_text() -> None:
-    spans = [TEXT[rule.start : rule.end] for rule in MODULE.rules]
+    spans = [MIXED[rule.start : rule.end] for rule in MODULE.rules]
     assert [(span.split("\n")[0], span.split("\n")[-1]) for span in spans] == [
         ('p.q["x"] := count(y) + 2 * (z - 1) if {', "} else := $`{k}` if g"),
         ("s contains (x in y) if x", "s contains (x in y) if x"),
@@ -110,10 +92,10 @@ def test_children_stand_within_their_parents() -> None:
 
 def test_modifiers_and_imports() -> None:
     modifiers = [node for node in nodes(MODULE.rules) if isinstance(node, ast.With)]
-    assert [TEXT[each.start : each.end] for each in modifiers] == ["with input.a as 1", "with input as e"]
-    assert [TEXT[each.start : each.end] for each in MODULE.imports] == ["import data.c as d"]
-    assert TEXT[: MODULE.package_end] == "package a.b"
-    assert (MODULE.start, MODULE.end) == (0, len(TEXT))
+    assert [MIXED[each.start : each.end] for each in modifiers] == ["with input.a as 1", "with input as e"]
+    assert [MIXED[each.start : each.end] for each in MODULE.imports] == ["import data.c as d"]
+    assert MIXED[: MODULE.package_end] == "package a.b"
+    assert (MODULE.start, MODULE.end) == (0, len(MIXED))
 
 
 def test_the_name_of_a_call() -> None:

@@ -8,10 +8,9 @@ nothing but the reasons and the limits had to be looked at.
 from collections.abc import Callable
 from typing import Any, Final
 
-from tidegate.decide.contract import EVERYTHING, RULES, NoAnswer, Rule, converted, ordered_once, refusal, settled
+from tidegate.decide.contract import EVERYTHING, RULES, Rule, converted, failed, ordered_once, settled
 from tidegate.decide.reading import DOCUMENT, NAMES, PARAMETERS
 from tidegate.model import Call, Caller, Decision, Limit
-from tidegate.rego.errors import EvaluationError
 from tidegate.rego.generate import Program
 from tidegate.rego.generate.typed import Typed
 from tidegate.rego.values import UNDEFINED, Value
@@ -83,12 +82,8 @@ class Admission:
             if not (deny or warn or redact or guard) and route is capture is evidence is UNDEFINED:
                 return self._passed(said, limit, most)
             return settled(said, self._digest, self._carries_out)
-        except NoAnswer as error:
-            return refusal(str(error), self._digest)
-        except EvaluationError as error:
-            return refusal(f"{error.code}: {error.message}", self._digest)
-        except Exception as error:  # a fault of ours must not let a call pass
-            return refusal(f"the policy could not be evaluated: {type(error).__name__}", self._digest)
+        except Exception as error:
+            return failed(error, self._digest)
 
     def _passed(self, said: Said, limit: tuple[Limit, ...], most: Value) -> Decision:
         """The decision about a call that passes: it is the same for all calls with the same limits."""

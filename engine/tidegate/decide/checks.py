@@ -22,6 +22,7 @@ from tidegate.decide.input import PHASES, Phase
 from tidegate.decide.shapes import bare, flaws, meant, schema, takes
 from tidegate.rego import ast
 from tidegate.rego.errors import Problem
+from tidegate.rego.suggest import did_you_mean
 
 CODE: Final = "tidegate_contract_error"
 UNKNOWN: Final = object()  # what a term is worth only while the policy runs
@@ -32,6 +33,7 @@ FOREIGN: Final = {
     "violation": "write `deny contains {...} if ...`",
     "block": "write `deny contains {...} if ...`",
 }
+NEAR: Final = 0.75  # as difflib counts; farther off, a name is the author's own
 SAMPLES: Final = (1, "x", ())
 ANY: Final = ""  # a name that is worked out
 
@@ -77,13 +79,11 @@ def _hint(name: str, phase: Phase | None, package: tuple[str, ...]) -> str | Non
     """What the author of a rule that nothing reads may have meant; None where it looks like a rule of their own."""
     homes = [each for each, rules in RULES.items() if name in rules]
     if phase:
-        near = get_close_matches(name, RULES[phase], n=1, cutoff=0.75)
-        if near:
-            return f"did you mean `{near[0]}`?"
-        return f"it belongs to package `tidegate.{homes[0]}`" if homes else FOREIGN.get(name)
+        elsewhere = f"it belongs to package `tidegate.{homes[0]}`" if homes else FOREIGN.get(name)
+        return did_you_mean(name, RULES[phase], NEAR) or elsewhere
     if not homes:
         return None
-    near = get_close_matches(".".join(package[2:]), RULES, n=1, cutoff=0.75)
+    near = get_close_matches(".".join(package[2:]), RULES, n=1, cutoff=NEAR)
     home = near[0] if near else homes[0]
     return f"Tidegate reads `data.tidegate.{home}.{name}`: did you mean package `tidegate.{home}`?"
 

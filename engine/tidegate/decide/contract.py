@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from tidegate.decide.input import Phase
+from tidegate.decide.input import Misfit, Phase
 from tidegate.decide.shapes import flaws
 from tidegate.model import (
     Action,
@@ -27,6 +27,7 @@ from tidegate.model import (
     Redaction,
     Text,
 )
+from tidegate.rego.errors import EvaluationError
 from tidegate.rego.values import UNDEFINED, RegoSet, Value
 
 PACKAGE: Final = ("data", "tidegate")
@@ -122,6 +123,15 @@ def _assembled(phase: Phase, values: Mapping[str, Any], digest: str) -> Decision
 def refusal(message: str, digest: str = "") -> Decision:
     """The Decision where there is no policy, or none that has an answer."""
     return Decision(action="block", reasons=(Reason("policy_error", message),), digest=digest)
+
+
+def failed(error: Exception, digest: str) -> Decision:
+    """The Decision where finding one ended in an error: also a fault of ours must not let a call pass."""
+    if isinstance(error, Misfit | NoAnswer):
+        return refusal(str(error), digest)
+    if isinstance(error, EvaluationError):
+        return refusal(f"{error.code}: {error.message}", digest)
+    return refusal(f"the policy could not be evaluated: {type(error).__name__}", digest)
 
 
 def _reasons(phase: Phase, kinds: Iterable[str], values: Mapping[str, Any]) -> tuple[Reason, ...]:

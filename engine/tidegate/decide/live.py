@@ -66,7 +66,7 @@ class Live:
         policy, shadow = self._in_force
         if policy is not None:
             return policy.admit(call, caller, ns)
-        decision = Decision(action="allow") if self._path is None else refusal("no policy could be loaded")
+        decision = self._without_policy()
         return decision if shadow is None else replace(decision, shadow=shadow.admit(call, caller, ns))
 
     def decide(self, told: object) -> Decision:
@@ -74,8 +74,12 @@ class Live:
         policy, shadow = self._in_force
         if policy is not None:
             return policy.decide(told)
-        decision = Decision(action="allow") if self._path is None else refusal("no policy could be loaded")
+        decision = self._without_policy()
         return decision if shadow is None else replace(decision, shadow=shadow.decide(told))
+
+    def _without_policy(self) -> Decision:
+        """What holds where none was ever in force: a shadow may stand alone."""
+        return Decision(action="allow") if self._path is None else refusal("no policy could be loaded")
 
     def reload(self) -> bool:
         """Looks at the files again; whether another policy or another shadow is in force now."""

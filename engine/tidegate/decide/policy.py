@@ -18,10 +18,9 @@ from tidegate.decide.admission import TYPED, Admission
 from tidegate.decide.bundle import Bundle, load
 from tidegate.decide.cache import Cache
 from tidegate.decide.compiled import Compiled, answer, by_document, compile_bundle, compile_query
-from tidegate.decide.contract import EVERYTHING, NoAnswer, decision, refusal
-from tidegate.decide.input import Misfit, Situation, completed, document
+from tidegate.decide.contract import EVERYTHING, NoAnswer, decision, failed, refusal
+from tidegate.decide.input import Situation, completed, document
 from tidegate.model import Call, Caller, Decision
-from tidegate.rego.errors import EvaluationError
 from tidegate.rego.evaluation import BUDGET, Evaluation
 from tidegate.rego.generate import Program
 from tidegate.rego.values import UNDEFINED, Value, of, to_json
@@ -99,12 +98,8 @@ class Policy:
     def _decide(self, told: object, now: int) -> Decision:
         try:
             return self._decided(told, now)
-        except (Misfit, NoAnswer) as error:
-            return refusal(str(error), self.digest)
-        except EvaluationError as error:
-            return refusal(f"{error.code}: {error.message}", self.digest)
-        except Exception as error:  # a fault of ours must not let a call pass
-            return refusal(f"the policy could not be evaluated: {type(error).__name__}", self.digest)
+        except Exception as error:
+            return failed(error, self.digest)
 
     def _decided(self, told: object, now: int) -> Decision:
         situation = told if isinstance(told, Situation) else completed(told, now)

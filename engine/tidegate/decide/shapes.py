@@ -1,12 +1,13 @@
 """What the Structs of a document say about it: in words where a value does not fit, and as a JSON schema."""
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct, inspect
 from msgspec.structs import fields
+
+from tidegate.rego.suggest import did_you_mean
 
 KEPT: Final = ("description", "type", "enum", "minimum", "maximum")  # what a schema says beside its structure
 
@@ -53,8 +54,7 @@ def unknown(name: object, known: Mapping[str, object], place: str) -> str:
 
 def meant(name: str, known: Mapping[str, object]) -> str:
     """What a misspelt name could have been, or else all there are."""
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean `{near[0]}`?" if near else f"its fields are {', '.join(f'`{each}`' for each in known)}"
+    return did_you_mean(name, known) or f"its fields are {', '.join(f'`{each}`' for each in known)}"
 
 
 def _fits(value: object, hint: Any) -> bool:

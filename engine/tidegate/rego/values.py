@@ -67,6 +67,7 @@ FALSE: Final = Key(("boolean", "false"), False)
 NUMBERS: Final = frozenset((int, float, Decimal))
 DEEPEST: Final = 1000  # levels of a value; Python's own functions take no more
 COLLECTIONS: Final = frozenset((list, dict, RegoSet))
+SIZED: Final = COLLECTIONS | {str}  # what has a length
 
 
 def key(value: Value) -> Any:

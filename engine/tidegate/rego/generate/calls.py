@@ -12,10 +12,10 @@ from tidegate.rego import plan
 from tidegate.rego.builtins import TABLE, Builtin
 from tidegate.rego.errors import BuiltinError
 from tidegate.rego.generate.facts import NOTHING, Fact
-from tidegate.rego.generate.inline import INLINE
+from tidegate.rego.generate.inline import INLINE, TYPE_TESTS
 from tidegate.rego.generate.scopes import declared, nests
 from tidegate.rego.plan import Block, Operand
-from tidegate.rego.values import UNDEFINED, RegoSet, Value
+from tidegate.rego.values import SIZED, UNDEFINED, Value
 
 if TYPE_CHECKING:
     from tidegate.rego.generate.emitter import Emitter
@@ -37,16 +37,9 @@ CONSTANT_TIME: Final = frozenset(
         "ceil",
         "floor",
         "abs",
-        "is_string",
-        "is_number",
-        "is_boolean",
-        "is_array",
-        "is_object",
-        "is_set",
-        "is_null",
+        *TYPE_TESTS,
     ]
 )
-SIZED: Final = frozenset((str, list, dict, RegoSet))
 SIZED_KINDS: Final = frozenset(("string", "array", "object", "set"))
 
 

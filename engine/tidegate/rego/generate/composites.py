@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidegate.rego import plan
+from tidegate.rego.generate import runtime
 from tidegate.rego.generate.facts import Fact
 from tidegate.rego.plan import Block, Operand
 
@@ -143,7 +144,7 @@ def _leave_loops(to: Emitter) -> None:
 def merge(to: Emitter, statement: plan.Merge, block: Block, at: int, tail: bool) -> None:
     a, b = to.fact(statement.a), to.fact(statement.b)
     if a.known and b.known:
-        to.keep(statement.target, to.constant(to.unit.merged(a.value, b.value)))
+        to.keep(statement.target, to.constant(runtime.merge(a.value, b.value)))
         return
     first, second = to.settled(a).text, to.settled(b).text
     to.compute(statement.target, f"merge({first}, {second})", "any", a.defined or b.defined)

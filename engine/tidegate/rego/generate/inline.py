@@ -166,6 +166,7 @@ for _name, _python, _kind in (
     ("is_set", "is RegoSet", "set"),
 ):
     inline(_name)(_typed(_python, _kind))
+TYPE_TESTS: Final = frozenset(("is_string", "is_number", "is_boolean", "is_array", "is_object", "is_set", "is_null"))
 
 
 def _cased(name: str) -> Callable[..., Inline]:

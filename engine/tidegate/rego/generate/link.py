@@ -21,6 +21,7 @@ from tidegate.rego.generate.typed import Typed
 from tidegate.rego.values import (
     COLLECTIONS,
     NUMBERS,
+    SIZED,
     UNDEFINED,
     Key,
     RegoSet,
@@ -39,7 +40,7 @@ RUNTIME: Final[dict[str, Any]] = {
     "MISSING": runtime.MISSING,
     "NUMBERS": NUMBERS,
     "RegoSet": RegoSet,
-    "SIZED": frozenset((list, dict, RegoSet, str)),
+    "SIZED": SIZED,
     "compare": compare,
     "conflict": runtime.conflict,
     "call_dynamic": runtime.call_dynamic,

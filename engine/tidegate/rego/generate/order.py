@@ -63,11 +63,7 @@ class _Look:
         return all(type(source) is plan.Make for source in self.scopes.sources.get(operand, [None]))
 
     def inside(self, block: int) -> bool:
-        while block:
-            if block == self.loop:
-                return True
-            block = self.scopes.parents[block]
-        return False
+        return self.scopes.within(block, self.loop)
 
     def outside(self, local: int) -> bool:
         """Whether a composite was made outside the loop."""

@@ -133,18 +133,18 @@ class Scopes:
         writes = self.writes.get(local, ())
         if len(writes) != 1:
             return False
-        home = writes[0]
-        return all(block == home or self._inside(block, home) for block in self.reads.get(local, ()))
+        return all(self.within(block, writes[0]) for block in self.reads.get(local, ()))
 
     def composed(self, local: int) -> bool:
         """Whether a composite is put together in the one block that makes it."""
         return self.contained(local) and all(block == self.writes[local][0] for block in self.changes.get(local, ()))
 
-    def _inside(self, block: int, outer: int) -> bool:
+    def within(self, block: int, outer: int) -> bool:
+        """Whether a block is another, or inside it at any depth."""
         while block:
-            block = self.parents[block]
             if block == outer:
                 return True
+            block = self.parents[block]
         return False
 
 

@@ -44,7 +44,7 @@ def _sign(block: Block, scopes: Scopes, fails: Callable[[str], bool]) -> tuple[A
     names: dict[int, str] = {}
     sign: list[Any] = []
     for statement in head:
-        target = statement.result if type(statement) is plan.Call else statement.target  # type: ignore[attr-defined]
+        target = _target(statement)
         if not scopes.contained(target):
             return None
         called = statement.function if type(statement) is plan.Call else ""

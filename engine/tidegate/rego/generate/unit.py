@@ -8,10 +8,11 @@ from tidegate.rego import plan
 from tidegate.rego.builtins import TABLE
 from tidegate.rego.errors import EvaluationError
 from tidegate.rego.evaluation import Evaluation
-from tidegate.rego.generate import loops, runtime
+from tidegate.rego.generate import loops
 from tidegate.rego.generate.emitter import Emitter
 from tidegate.rego.generate.facts import NOTHING, Fact
 from tidegate.rego.generate.frames import Frame
+from tidegate.rego.generate.inline import TYPE_TESTS
 from tidegate.rego.generate.link import Row
 from tidegate.rego.generate.scopes import Knowledge, statements
 from tidegate.rego.generate.typed import Collector, Fields, Typed
@@ -31,14 +32,8 @@ TOTAL: Final = frozenset(
         "gte",
         "internal.member_2",
         "internal.member_3",
-        "is_string",
-        "is_number",
-        "is_boolean",
-        "is_array",
-        "is_object",
-        "is_set",
-        "is_null",
         "type_name",
+        *TYPE_TESTS,
     ]
 )
 EFFECTS: Final = (plan.Add, plan.Append, plan.Insert, plan.InsertOnce, plan.AssignOnce, plan.ResultAdd, plan.Return)
@@ -362,9 +357,6 @@ class Unit:
             function = self.recipe("C", "partial", emitter.name, known, open_)
             return f"{function}({', '.join(held[name].text for name in open_)})"
         return f"{self.recipe('C', 'convert', emitter.name)}({made.text})"
-
-    def merged(self, a: Value, b: Value) -> Value:
-        return runtime.merge(a, b)
 
     def foldable(self, value: Value) -> bool:
         """Whether a constant is small enough to be kept as one."""

@@ -4,6 +4,8 @@ A comprehension, and a term between the strings of a template, may be undefined 
 each is written as a block of its own.
 """
 
+from collections.abc import Callable
+
 from tidegate.rego import ast, plan
 from tidegate.rego.lower.replacement import replacing
 from tidegate.rego.lower.routine import VALUES, Known, Routine, Unbound
@@ -57,39 +59,31 @@ def _set(routine: Routine, term: ast.Set) -> Operand:
 
 
 def _array_comprehension(routine: Routine, term: ast.ArrayComprehension) -> Operand:
-    target = routine.local()
-    routine.emit(plan.MakeArray(target=target))
-
-    def write() -> None:
-        routine.body(term.body)
-        [value] = settled(routine, term.element)
-        routine.emit(plan.Append(value=value, array=target))
-
-    routine.emit(plan.Blocks(blocks=[routine.apart(write)]))
-    return target
+    return _comprehension(routine, term.body, [term.element], plan.MakeArray, plan.Append)
 
 
 def _set_comprehension(routine: Routine, term: ast.SetComprehension) -> Operand:
-    target = routine.local()
-    routine.emit(plan.MakeSet(target=target))
-
-    def write() -> None:
-        routine.body(term.body)
-        [value] = settled(routine, term.element)
-        routine.emit(plan.Add(value=value, set=target))
-
-    routine.emit(plan.Blocks(blocks=[routine.apart(write)]))
-    return target
+    return _comprehension(routine, term.body, [term.element], plan.MakeSet, plan.Add)
 
 
 def _object_comprehension(routine: Routine, term: ast.ObjectComprehension) -> Operand:
+    return _comprehension(routine, term.body, [term.key, term.value], plan.MakeObject, plan.InsertOnce)
+
+
+def _comprehension(
+    routine: Routine,
+    body: ast.Body,
+    terms: list[ast.Term],
+    make: Callable[[int], plan.Statement],
+    put: Callable[..., plan.Statement],
+) -> Operand:
+    """An empty composite, and what is put into it in each way the body holds."""
     target = routine.local()
-    routine.emit(plan.MakeObject(target=target))
+    routine.emit(make(target))
 
     def write() -> None:
-        routine.body(term.body)
-        key, value = settled(routine, term.key, term.value)
-        routine.emit(plan.InsertOnce(key=key, value=value, object=target))
+        routine.body(body)
+        routine.emit(put(*settled(routine, *terms), target))
 
     routine.emit(plan.Blocks(blocks=[routine.apart(write)]))
     return target
