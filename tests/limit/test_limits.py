@@ -449,6 +449,7 @@ def test_nothing_is_freed_before_every_worker_passed_a_turn() -> None:
     read, write = os.pipe()
     told, tell = os.pipe()
     if (child := os.fork()) == 0:
+        os.close(write)  # so that it ends with its parent
         limits.join(1)
         os.write(tell, b"1")
         os.read(read, 1)

@@ -28,8 +28,9 @@ SECOND = 1_000_000_000
 class Crew:
     """The workers of a table, and what they told."""
 
-    def __init__(self, path: Path, environ: dict[str, str] | None = None) -> None:
+    def __init__(self, path: Path, environ: dict[str, str] | None = None, slots: int = NUMBERS["slots"]) -> None:
         self.path = path
+        self.slots = slots
         self.environ = {**os.environ, **(environ or {})}
         self.running: dict[int, tuple[subprocess.Popen[bytes], int]] = {}
         self.told: list[int] = []
@@ -37,7 +38,13 @@ class Crew:
 
     def start(self, place: int, seed: int) -> None:
         read, write = os.pipe()
-        command = [sys.executable, "-m", "tests.limit.worker", str(self.path), str(place), str(write), str(seed)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.limit.worker",
+            str(self.path),
+            *map(str, (place, write, seed, self.slots)),
+        ]
         worker = subprocess.Popen(command, pass_fds=(write,), cwd=ROOT, env=self.environ)
         os.close(write)
         assert os.read(read, 6) == b"began\n", f"worker {place} did not begin"
@@ -71,10 +78,18 @@ class Crew:
         os.close(read)
 
 
-def hammer(path: Path, seconds: float, environ: dict[str, str] | None = None, clock: Path | None = None) -> None:
+def hammer(
+    path: Path,
+    seconds: float,
+    environ: dict[str, str] | None = None,
+    clock: Path | None = None,
+    slots: int = NUMBERS["slots"],
+) -> dict[str, int]:
+    """Workers that are killed and replaced, and supervisors too; returns what was counted meanwhile."""
     chance = random.Random(seconds)
-    supervisor = Limits(path, worker=None, **NUMBERS)
-    crew = Crew(path, environ)
+    numbers = {**NUMBERS, "slots": slots}
+    supervisor = Limits(path, worker=None, **numbers)
+    crew = Crew(path, environ, slots)
     calls = supervisor.prepare(CALLS)
     until = time.monotonic() + seconds
     kills = 0
@@ -98,11 +113,11 @@ def hammer(path: Path, seconds: float, environ: dict[str, str] | None = None, cl
             elif action < 0.5:
                 supervisor.reclaim(0.2)
             elif action < 0.55:
-                supervisor_dies_reclaiming(path, chance)
+                supervisor_dies_reclaiming(path, chance, slots)
         crew.listen()
         for place in list(crew.running):
             crew.kill(place)
-        supervisor = Limits(path, worker=None, **NUMBERS)  # after everybody was killed
+        supervisor = Limits(path, worker=None, **numbers)  # after everybody was killed
         assert supervisor.made is None
         assert supervisor.recover() <= 3
         assert supervisor.recover() == 0
@@ -128,6 +143,7 @@ def hammer(path: Path, seconds: float, environ: dict[str, str] | None = None, cl
         time.sleep(0.3)
         supervisor.reclaim()
         assert supervisor.counters()["used"] <= 5  # the totals, and windows that are not over
+        return supervisor.counters()
     finally:
         for place in list(crew.running):
             crew.kill(place)
@@ -136,17 +152,16 @@ def hammer(path: Path, seconds: float, environ: dict[str, str] | None = None, cl
 RECLAIM = """
 import sys
 from tidegate import Limits
-from tests.faketime import movable_clock
 from tests.limit.worker import NUMBERS
-limits = Limits(sys.argv[1], worker=None, **NUMBERS)
+limits = Limits(sys.argv[1], worker=None, **{**NUMBERS, "slots": int(sys.argv[2])})
 print(flush=True)
 while True:
     limits.reclaim(0.01)
 """
 
 
-def supervisor_dies_reclaiming(path: Path, chance: random.Random) -> None:
-    other = subprocess.Popen([sys.executable, "-c", RECLAIM, str(path)], stdout=subprocess.PIPE, cwd=ROOT)
+def supervisor_dies_reclaiming(path: Path, chance: random.Random, slots: int) -> None:
+    other = subprocess.Popen([sys.executable, "-c", RECLAIM, str(path), str(slots)], stdout=subprocess.PIPE, cwd=ROOT)
     assert other.stdout is not None
     other.stdout.readline()
     time.sleep(chance.uniform(0, 0.02))
@@ -157,6 +172,10 @@ def supervisor_dies_reclaiming(path: Path, chance: random.Random) -> None:
 
 def test_workers_and_supervisors_are_killed_at_random(tmp_path: Path) -> None:
     hammer(tmp_path / "limits", 4)
+
+
+def test_they_are_killed_while_the_table_is_full_or_nearly(tmp_path: Path) -> None:
+    assert hammer(tmp_path / "limits", 3, slots=64)["full"] > 100
 
 
 @pytest.mark.long
@@ -174,7 +193,6 @@ def test_the_wall_clock_jumps_meanwhile(tmp_path: Path) -> None:
 RUSH = """
 import os, sys
 from tidegate import Limits
-from tests.faketime import movable_clock
 from tests.limit.worker import NUMBERS, RATE
 limits = Limits(sys.argv[1], worker=int(sys.argv[2]), **NUMBERS)
 pairs = [(limits.prepare(RATE), 1)]
@@ -214,7 +232,6 @@ def test_no_window_of_a_rate_admits_more_than_it_may(tmp_path: Path) -> None:
 CLAIMS = """
 import random, sys, time
 from tidegate import Limit, Limits
-from tests.faketime import movable_clock
 from tests.limit.worker import NUMBERS
 limits = Limits(sys.argv[1], worker=int(sys.argv[2]), **NUMBERS)
 buckets = [limits.prepare(Limit(name="c", key=(i,), measure="concurrent", max=2)) for i in range(150)]
@@ -261,7 +278,6 @@ def test_processes_that_claim_the_same_keys_share_their_places(tmp_path: Path) -
 LAST = """
 import sys
 from tidegate import Limit, Limits
-from tests.faketime import movable_clock
 from tests.limit.worker import NUMBERS
 limits = Limits(sys.argv[1], worker=int(sys.argv[2]), **NUMBERS)
 pairs = [[(limits.prepare(Limit(name="last", key=(i,), measure="concurrent", max=1)), 1)] for i in range(100)]

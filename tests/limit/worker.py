@@ -22,9 +22,9 @@ EVERY = (RATE, BUDGET, SMALL, CALLS, DAILY)
 NUMBERS = {"workers": 3, "slots": 256, "quota": 64}
 
 
-def work(path: str, place: int, pipe: int, seed: int) -> None:
+def work(path: str, place: int, pipe: int, seed: int, slots: int) -> None:
     """Draws, grows, settles and releases at random; the names that it draws from come and go."""
-    limits = Limits(path, worker=place, **NUMBERS)
+    limits = Limits(path, worker=place, **{**NUMBERS, "slots": slots})
     rate, budget, small, calls, daily = (limits.prepare(each) for each in EVERY)
     chance = random.Random(seed)
     open_: list[tuple[Hold, list[Bucket]]] = []
@@ -62,4 +62,4 @@ def work(path: str, place: int, pipe: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    work(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    work(sys.argv[1], *map(int, sys.argv[2:]))

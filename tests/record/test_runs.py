@@ -85,7 +85,6 @@ def test_ids_are_unique_across_threads_that_share_a_maker() -> None:
 
 FORKED = """
 import os, sys
-from tests.faketime import movable_clock
 from tidegate.record._runs import RunIds
 for _ in range(8):
     if os.fork() == 0:
@@ -106,7 +105,6 @@ def test_ids_are_unique_across_processes_that_were_forked_from_one() -> None:
 
 SET_BACK = """
 import sys, time
-from tests.faketime import movable_clock
 from tidegate.record._runs import RunIds
 maker = RunIds()
 for to in ("+0", "-3600", "+10", "-86400", "+3600", "-10"):
