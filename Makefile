@@ -9,7 +9,7 @@ COMPILED := $(shell find engine -name '*.pyx' -o -name '*.pxd') $(patsubst %.pxd
 COMPILED := $(wildcard $(COMPILED))
 APT := apt-get install -y python3 python3-dev python3-venv gcc libc6-dev make
 
-.PHONY: run test test-long lint types bench-gateway bench-policy bench-limits clean
+.PHONY: run test test-long lint types bench-gateway bench-policy bench-limits bench-count bench-record clean
 
 run: .venv/compiled
 	@$(BIN)/tidegate serve $(ARGS)
@@ -35,6 +35,12 @@ bench-policy: .venv/developer
 
 bench-limits: .venv/developer
 	$(BIN)/python -m bench.limits $(ARGS)
+
+bench-count: .venv/developer
+	$(BIN)/python -m bench.count $(ARGS)
+
+bench-record: .venv/developer
+	$(BIN)/python -m bench.record $(ARGS)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \

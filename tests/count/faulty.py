@@ -45,16 +45,46 @@ FAULTS = (
 )  # fmt: skip
 
 
-def translated(folder: Path) -> Path:
+METER_FAULTS = (
+    Fault("an LF after a CR that ended a read is a line", "frames.h", "if (s[f->line] == '\\n') {", "if (0) {"),
+    Fault("a lone CR ends no line", "frames.h", "to = f->lf < f->cr ? f->lf : f->cr;", "to = f->lf;"),
+    Fault("a byte order mark is part of a name", "frames.h", "from += 3;\n        }", "from += 0;\n        }"),
+    Fault("data lines are joined by nothing", "frames.h", 'joined_add(f, (const uint8_t *)"\\n", 1) && ', ""),
+    Fault("all spaces before a value go", "frames.h", "if (value < to && s", "while (value < to && s"),
+    Fault("a longer name is taken for data", "frames.h", "if (colon < to && s[colon] != ':') return true;", ""),
+    Fault("where a line began is forgotten", "frames.h", "    f->line -= f->start;\n", ""),
+    Fault("a name twice is read both times", "walk.h", "if (seen & bit) return NULL;", ""),
+    Fault("an escaped quote ends a string", "json.h", "_mm_cmpeq_epi8(x, slash)", "_mm_setzero_si128()"),
+    Fault("any byte may stand", "json.h", "|| *p < 0x20) return NULL;", ") return 0; if (*p < 32 && p++) continue;"),
+    Fault("numbers may begin with zeros", "json.h", "*p == '0' ? p + 1 : digits(p)", "digits(p)"),
+    Fault("a bracket closes a brace", "json.h", "if (*p != ((objects & 1) ? '}' : ']')) return", "if (0) return"),
+    Fault("pairs of surrogates stay apart", "json.h", "if (low >> 10 == 0x37) {", "if (0) {"),
+    Fault("lone surrogates are encoded", "json.h", "if (c >> 11 == 0x1B) c = 0xFFFD;", ""),
+    Fault("a choice without a number is the first", "walk.h", "= (int32_t)position;", "= 0;"),
+    Fault("repetitions count", "walk.h", "if (!w->paths->typed) return each->kind;", "return each->kind;"),
+    Fault("all documents are alike", "alike.h", "length || memcmp(s, bytes, length)) return", "length) return"),
+    Fault("zeros may begin noise", "alike.h", "(like->digits[i] && *from == '0' && s - from > 1)", "0"),
+    Fault("one spelling of two may differ", "walk.h", "            w->gaps = MOST_GAPS + 1;\n", ""),
+    Fault("null usage is where the document before had it", "alike.h", "w->usage = s + like->usage;", ""),
+    Fault("more may follow a document", "walk.h", "s && blank(s, w->end) == w->end;", "s;"),
+    Fault("a comma is left where usage was", "walk.h", "w->usage = before ? before : key;", "w->usage = key;"),
+    Fault("texts of one kind are one text", "texts.h", "(uint64_t)found->part << 16 | found->subpart", "0"),
+    Fault("one text is counted anew", "texts.h", "text && text->changed; text = text->next)", "text; text = NULL)"),
+    Fault("half a character goes on", "texts.h", "if (!text->stream.cut) return true;", "return true;"),
+)  # fmt: skip
+
+
+def translated(folder: Path, name: str = "_tokens") -> Path:
     """The module's C source, which includes the headers: made once for all faults."""
-    for source in SOURCES.glob("_tokens.p*"):
+    for source in SOURCES.glob(f"{name}.p*"):
         shutil.copy(source, folder)
-    subprocess.run([sys.executable, "-m", "cython", "-3", "_tokens.pyx"], cwd=folder, check=True, capture_output=True)
-    return folder / "_tokens.c"
+    command = [sys.executable, "-m", "cython", "-3", "-I", str(SOURCES.parents[1]), f"{name}.pyx"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder / f"{name}.c"
 
 
-def compiled(source: Path, folder: Path, fault: Fault | None) -> ModuleType:
-    """The module with this fault."""
+def compiled(source: Path, folder: Path, fault: Fault | None, *options: str) -> ModuleType:
+    """The module with this fault, compiled with these options."""
     folder.mkdir()
     for header in SOURCES.glob("*.h"):
         shutil.copy(header, folder)
@@ -62,13 +92,26 @@ def compiled(source: Path, folder: Path, fault: Fault | None) -> ModuleType:
         text = (folder / fault.header).read_text()
         assert text.count(fault.right) == 1, f"{fault.note}: the header has changed"
         (folder / fault.header).write_text(text.replace(fault.right, fault.wrong))
-    library = folder / "_tokens.so"
+    name = source.stem
+    library = folder / f"{name}.so"
     include = sysconfig.get_path("include")
     subprocess.run(
-        ["cc", "-shared", "-fPIC", "-O0", "-w", f"-I{folder}", f"-I{include}", str(source), "-o", str(library)],
+        [
+            "cc",
+            "-shared",
+            "-fPIC",
+            "-O0",
+            "-w",
+            *options,
+            f"-I{folder}",
+            f"-I{include}",
+            str(source),
+            "-o",
+            str(library),
+        ],
         check=True,
     )
-    spec = importlib.util.spec_from_file_location("_tokens", library)
+    spec = importlib.util.spec_from_file_location(name, library)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

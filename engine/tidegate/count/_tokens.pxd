@@ -18,6 +18,10 @@ cdef extern from "stream.h" nogil:
         LongPiece* piece
 
 
+# the text's bytes; what is not Unicode is replaced
+cdef bytes utf8(text)
+
+
 cdef class _OwnMemo:
     cdef Memo* memo
 

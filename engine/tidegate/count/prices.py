@@ -163,11 +163,11 @@ class Prices:
     def __init__(self, table: Table, override: Mapping[str, str] | None = None, unknown: str = DENY) -> None:
         self.table = table
         override = override or {}
-        stated = msgspec.json.encode([table.digest, sorted(override.items()), unknown])
-        self.digest = sha256(stated).hexdigest()
+        said = msgspec.json.encode([table.digest, sorted(override.items()), unknown])
+        self.digest = sha256(said).hexdigest()
         self._names = Names(table)
         self._override = {name.lower(): _stated(name, text) for name, text in override.items()}
-        self._unknown = None if unknown == DENY else Price(_stated("", unknown), "unknown")
+        self._unknown = None if unknown == DENY else stated(unknown, "unknown")
         self._found: dict[tuple[str, str], Price | None] = {}
 
     def of(self, model: str, provider: str = "") -> Price:
@@ -221,6 +221,11 @@ class Prices:
             return self._override[name]
         fitting = [each for each in self._override if each.endswith("*") and name.startswith(each[:-1])]
         return self._override[max(fitting, key=len)] if fitting else None
+
+
+def stated(text: str, source: str) -> Price:
+    """A price in an operator's words, of no model in particular."""
+    return Price(_stated("", text), source)
 
 
 def _stated(name: str, text: str) -> Model:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from tidegate.count import vocabulary
 from tidegate.count._tokens import Vocabulary
 
-Kind = Literal["provider", "exact", "calibrated", "estimated"]
+Kind = Literal["exact", "calibrated", "estimated"]
 
 # families as tiktoken maps them; a name goes on with anything but a letter, a digit or a decimal
 _FAMILIES: Final = (

@@ -24,11 +24,37 @@ TYPES: Final = {
 }
 
 
-class Block(Struct, frozen=True):
-    """One content block."""
+class Inner(Struct, frozen=True):
+    """A content block in another."""
 
     type: str | None = None
     text: str | None = None
+    thinking: str | None = None
+    data: str | None = None
+    name: str | None = None
+    input: Raw | UnsetType = UNSET
+    title: str | None = None
+    context: str | None = None
+
+
+class Source(Struct, frozen=True):
+    """Where an image or a document is."""
+
+    type: str | None = None
+    data: str | None = None
+    content: str | list[Inner] | None = None
+
+
+class Within(Inner, frozen=True):
+    """A content block that is in another and has a source."""
+
+    source: Source | str | None = None
+
+
+class Block(Within, frozen=True):
+    """One content block."""
+
+    content: str | list[Within] | None = None
 
 
 class Message(Struct, frozen=True):
@@ -37,7 +63,16 @@ class Message(Struct, frozen=True):
 
 
 class Tool(Struct, frozen=True):
-    """A tool; its `input_schema` is the caller's own JSON schema and is not read."""
+    """A tool; its `input_schema` is the caller's own JSON schema and is only counted."""
+
+    type: str | None = None
+    name: str | None = None
+    description: str | None = None
+    input_schema: Raw | UnsetType = UNSET
+
+
+class Choice(Struct, frozen=True):
+    """Which tool must be used."""
 
     type: str | None = None
     name: str | None = None
@@ -53,6 +88,7 @@ class Messages(Governed, frozen=True, kw_only=True):
     messages: Annotated[Raw, Meta(extra={"holds": Message})]
     system: Annotated[Raw, Meta(extra={"holds": Block})] | UnsetType = UNSET
     tools: Annotated[Raw, Meta(extra={"holds": Tool})] | UnsetType = UNSET
+    tool_choice: Annotated[Raw, Meta(extra={"holds": Choice})] | UnsetType = UNSET
     metadata: Metadata | None = None
 
     @property

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tidegate.errors import TidegateError
+from tidegate.wire.splice import Edit
 
 Model = Annotated[str, Meta(min_length=1, max_length=256)]
 Tokens = Annotated[int, Meta(ge=0, le=1_000_000_000)]
@@ -30,6 +31,11 @@ class Governed(Struct, frozen=True, kw_only=True):
     def output_limit(self) -> int | None:
         """The most tokens one answer may have, as the caller put it."""
         return self.max_tokens
+
+    @property
+    def says_usage(self) -> bool | None:
+        """Whether the caller wants its stream to report usage; None where it does not say."""
+        return None
 
     @property
     def end_user(self) -> str | None:
@@ -67,6 +73,7 @@ class Route(Struct, frozen=True, eq=False):
     body: type[Governed] | None = None
     query: frozenset[bytes] = frozenset()  # the parameters that are passed on; any other is refused
     stream_error: Callable[[TidegateError, bytes], bytes] | None = None  # the event that ends a stream as failed
+    ask_usage: Callable[[bytes], Edit] | None = None  # makes a stream report usage; None: it always does, or is none
 
 
 def encode(document: Mapping[str, object]) -> bytes:

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+Edit = tuple[int, int, bytes]  # (start, end, new): `new` in place of `body[start:end]`
 
-def splice(body: bytes, edits: Sequence[tuple[int, int, bytes]]) -> bytes:
-    """The body with each `(start, end, new)` put in place of `body[start:end]`; insertions at one point keep order."""
+
+def splice(body: bytes, edits: Sequence[Edit]) -> bytes:
+    """The body with every edit made; insertions at one point keep their order."""
     pieces: list[bytes] = []
     done = 0
     for start, end, new in sorted(edits, key=lambda edit: edit[:2]):

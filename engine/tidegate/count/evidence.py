@@ -1,0 +1,135 @@
+"""What the vocabulary of a model is like beside ours, as far as calls have shown it: ratios, and how far off they are.
+
+Evidence is sums of tokens and of calls, of which each call keeps 97 % of what the one before left. So it can be added
+up: what two workers saw apart is what one would have seen, but for the order.
+"""
+
+import re
+from functools import lru_cache
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct, field
+
+from tidegate.count.families import is_claude, is_newer_claude
+from tidegate.count.features import BUCKETS, Side
+
+DECAY: Final = 0.97
+LEAN: Final = 200.0  # tokens that a broader ratio weighs beside a narrower one
+LEAST: Final = 0.5  # no ratio of two vocabularies is less
+GREATEST: Final = 3.0  # or more
+ENOUGH_CALLS: Final = 10.0  # decayed ones, of which there are 33 at most: the last twelve
+ENOUGH_TOKENS: Final = 1000.0
+
+# errors up to these shares of an estimate, in percent; what is more counts as the last
+ERRORS: Final = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 64, 100, 200)
+WITHIN: Final = 0.95  # of the calls are no further off than the margin
+UNKNOWN_ERROR: Final = 64  # the worst that public vocabularies taken for one another were found to have
+
+# what is assumed until there is evidence; nobody measured these
+NEWER_CLAUDE: Final = 1.4
+CLAUDE: Final = 1.15
+OTHERS: Final = ((re.compile("gemini|gemma"), 1.1), (re.compile("llama|mistral|mixtral|deepseek|qwen"), 1.05))
+
+Sum = Annotated[float, Meta(ge=0, le=1e15)]
+Errors = Annotated[tuple[Sum, ...], Meta(min_length=len(ERRORS), max_length=len(ERRORS))]
+
+
+class Evidence(Struct, frozen=True):
+    """Of one kind of text: tokens counted here, tokens billed for them, and calls by how far off their estimate was."""
+
+    counted: Sum = 0.0
+    billed: Sum = 0.0
+    errors: Errors = (0.0,) * len(ERRORS)
+
+    @property
+    def calls(self) -> float:
+        return sum(self.errors)
+
+    @property
+    def is_enough(self) -> bool:
+        return self.calls >= ENOUGH_CALLS and self.counted >= ENOUGH_TOKENS
+
+    @property
+    def error(self) -> int:
+        """What 95 % of the errors stay within, in percent."""
+        left = self.calls * WITHIN
+        for bound, calls in zip(ERRORS, self.errors, strict=True):
+            left -= calls
+            if left <= 0:
+                return bound
+        return ERRORS[-1]
+
+    def faded(self) -> "Evidence":
+        """What is left of it when another call has come."""
+        return Evidence(self.counted * DECAY, self.billed * DECAY, tuple(calls * DECAY for calls in self.errors))
+
+    def __add__(self, other: "Evidence") -> "Evidence":
+        errors = tuple(mine + theirs for mine, theirs in zip(self.errors, other.errors, strict=True))
+        return Evidence(self.counted + other.counted, self.billed + other.billed, errors)
+
+
+def seen(counted: int, billed: int, error: float) -> Evidence:
+    """What one call shows; `error` is how far off its estimate was, as a share of it. A call is no evidence of a ratio
+    that vocabularies do not have."""
+    place = next((place for place, bound in enumerate(ERRORS) if error * 100 <= bound), len(ERRORS) - 1)
+    errors = tuple(float(each == place) for each in range(len(ERRORS)))
+    return Evidence(counted, min(max(billed, LEAST * counted), GREATEST * counted), errors)
+
+
+Kinds = Annotated[list[Evidence], Meta(min_length=BUCKETS, max_length=BUCKETS)]
+
+
+def _nothing() -> list[Evidence]:
+    return [Evidence()] * BUCKETS
+
+
+class Learnt(Struct):
+    """What was learnt of one model, by kind of text (features.py)."""
+
+    prompt: Kinds = field(default_factory=_nothing)
+    output: Kinds = field(default_factory=_nothing)
+
+    def of(self, side: Side) -> list[Evidence]:
+        return self.prompt if side == "prompt" else self.output
+
+    def __add__(self, other: "Learnt") -> "Learnt":
+        return Learnt(_added(self.prompt, other.prompt), _added(self.output, other.output))
+
+
+def _added(one: list[Evidence], other: list[Evidence]) -> list[Evidence]:
+    return [mine + theirs for mine, theirs in zip(one, other, strict=True)]
+
+
+class Rate(Struct, frozen=True):
+    """How tokens counted here become the model's."""
+
+    ratio: float
+    error: int
+    kind: Literal["calibrated", "estimated"]
+
+
+def rates(model: str, every: list[Evidence]) -> tuple[Rate, ...]:
+    """The rate of each kind of text: by its own evidence, leaning on that of all of them, and this on the family's."""
+    counted, billed = sum(each.counted for each in every), sum(each.billed for each in every)
+    general = (billed + LEAN * prior(model)) / (counted + LEAN)
+    return tuple(_rate(each, general) for each in every)
+
+
+def _rate(evidence: Evidence, general: float) -> Rate:
+    ratio = (evidence.billed + LEAN * general) / (evidence.counted + LEAN)
+    ratio = min(max(ratio, LEAST), GREATEST)
+    return Rate(ratio, evidence.error, "calibrated") if evidence.is_enough else Rate(ratio, UNKNOWN_ERROR, "estimated")
+
+
+@lru_cache(maxsize=1024)
+def prior(model: str) -> float:
+    """The ratio that is assumed of a model."""
+    if is_claude(model):
+        return NEWER_CLAUDE if is_newer_claude(model) else CLAUDE
+    return next((ratio for names, ratio in OTHERS if names.search(model)), 1.0)
+
+
+@lru_cache(maxsize=1024)
+def assumed(model: str) -> tuple[Rate, ...]:
+    """The rates of a model of which nothing is known."""
+    return rates(model, _nothing())
