@@ -1,0 +1,147 @@
+"""After its writer has died, an epoch is brought to its end: everything that was appended stands, and nothing follows.
+
+Whatever a kill or a power cut left, and however often recovery itself is killed, running it to its end once gives the
+same epoch: what it adds becomes visible in one step, by the name of a last segment that is durable before and after.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+from typing import ClassVar
+
+from tidegate.errors import TidegateError
+from tidegate.record import ring, segments
+from tidegate.record.segments import Damaged, Entry, Header, Name
+
+Aborted = Callable[[Iterator[Entry]], Iterable[bytes]]
+
+
+class StillWritten(TidegateError):
+    """The epoch cannot be recovered: its writer lives."""
+
+    code: ClassVar[str] = "journal_still_written"
+
+
+def unended(folder: Path) -> list[tuple[int, int]]:
+    """The epochs, as (worker, epoch), that have no end: those of writers that live, and those to be recovered."""
+    last = {(name.worker, name.epoch): path for name, path in segments.listing(folder)}
+    return [epoch for epoch, path in last.items() if segments.sealed(path) != "end"]
+
+
+def recover(
+    folder: Path, worker: int, epoch: int, aborted: Aborted = lambda entries: (), *, memory: Path | None = None
+) -> int:
+    """Ends an epoch whose writer is dead; returns the seq of its last record, 0 when it has none.
+
+    `aborted` is given the epoch's records in order, from the ring's `keep` on, and returns those to be added: the
+    outcomes of calls that had none. They, and what the ring had and the segments did not, are durable when this
+    returns. An epoch that has ended is left as it is. StillWritten when the writer lives, Damaged when a record that
+    counts is not whole; nothing that counts is ever removed.
+    """
+    path = ring.path_of(memory or folder, worker, epoch)
+    with ExitStack() as locks:
+        if path.exists():
+            _lock(locks, path)
+        found = ring.read(path)
+        names = segments.listing(folder, worker, epoch)
+        if not names:
+            if found is not None and found.head:
+                raise Damaged(folder, 0, f"epoch {epoch} of worker {worker} has no segment, and its ring has records")
+            last = 0
+        elif segments.sealed(names[-1][1]) == "end":
+            _flush(names[-1][1])  # whoever ended it may have been killed before this
+            _flush(folder)
+            last = segments.read(names[-1][1]).next - 1
+        else:
+            _lock(locks, names[-1][1])
+            last = _end(folder, names, path, found, aborted)
+    for left in (*folder.glob(f"{worker:04}-{epoch:012}-*.spare"), path):
+        left.unlink(missing_ok=True)
+    return last
+
+
+def _end(
+    folder: Path, names: list[tuple[Name, Path]], path: Path, found: ring.Ring | None, aborted: Aborted
+) -> int:  # fmt: skip
+    paths = [each for _, each in names]
+    for each, following in pairwise(paths):
+        if segments.sealed(each) is None:
+            _finish(each, segments.read_header(following).first)
+    seq = _finish(paths[-1], None if found is None else found.durable + 1)
+    worker, epoch, number = names[-1][0]
+    key = segments.key_of(worker, epoch)
+    waiting = b"" if found is None else ring.entries(path, found)
+    left = segments.scan(waiting, 0, seq, key)
+    if left.end != len(waiting):
+        raise Damaged(path, ring.ENTRIES_AT, f"record {seq + len(left.records)} is not whole")
+    keep = 1 if found is None else found.keep
+    records = [*left.records, *aborted(_entries(paths, keep, seq, left.records))]
+    for record in records:
+        if not 0 < len(record) <= segments.MOST_RECORD:
+            raise ValueError(f"a record of {len(record)} bytes: 1 to {segments.MOST_RECORD} are taken")
+    body = [segments.entry(key, each, record) for each, record in enumerate(records, seq)]
+    last = seq + len(records) - 1
+    head = bytes(Header(worker, epoch, number + 1, seq))
+    _place(folder, Name(worker, epoch, number + 1), head + b"".join(body) + segments.seal(key, last + 1, True))
+    return last
+
+
+def _entries(paths: list[Path], keep: int, seq: int, left: list[bytes]) -> Iterator[Entry]:
+    """The records from `keep` on: those of segments, and those that only the ring had."""
+    firsts = [segments.read_header(path).first for path in paths]
+    for path, after in zip(paths, [*firsts[1:], seq], strict=True):
+        if after > keep:
+            segment = segments.read(path)
+            for number, record in enumerate(segment.entries, segment.first):
+                if number >= keep:
+                    yield Entry(number, record)
+    for number, record in enumerate(left, seq):
+        if number >= keep:
+            yield Entry(number, record)
+
+
+def _finish(path: Path, following: int | None) -> int:
+    """Cuts a segment before the record `following` and seals it; returns the seq of the next record.
+
+    None: what stands whole counts, as after a power cut there is nobody who knows more.
+    """
+    found = segments.cut(path, following)
+    if found.sealed is None:
+        key = segments.key_of(found.worker, found.epoch)
+        with open(path, "r+b") as file:
+            file.seek(found.end)
+            file.write(segments.seal(key, found.next, False))
+            file.flush()
+            os.fdatasync(file.fileno())
+    return found.next
+
+
+def _place(folder: Path, name: Name, data: bytes) -> None:
+    """A whole file, durable before it has its name, and its name durable too."""
+    new = (folder / str(name)).with_suffix(".spare")
+    with open(new, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fdatasync(file.fileno())
+    new.rename(folder / str(name))
+    _flush(folder)
+
+
+def _flush(path: Path) -> None:
+    """What a file holds, or which names a folder has, is durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(locks: ExitStack, path: Path) -> None:
+    file = locks.enter_context(path.open("rb"))
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StillWritten(f"the writer of `{path.name}` lives") from None

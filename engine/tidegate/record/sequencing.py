@@ -1,0 +1,96 @@
+"""The sequencer at work: turn after turn until it is told to stop, whatever fails in between.
+
+It may run in a process or in a thread of its own. It answers workers' questions for subjects' keys beside it, because
+the two stores have one owner, and because the erasure of a key is stated in the log.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Final
+
+from tidegate.errors import TidegateError
+from tidegate.record.layout import Layout
+from tidegate.record.sequencer import Say, Sequencer
+from tidegate.record.subject_service import SubjectService
+from tidegate.record.witness import Asker
+
+POLL: Final = 0.05  # seconds between looks at journals that had nothing new
+AGAIN: Final = 1.0  # seconds after which a failed sequencer is begun anew
+
+Wait = Callable[[float], bool]  # waits for so many seconds, or until it is time to stop; True: stop
+
+
+def sequence(layout: Layout, service: SubjectService, wait: Wait, say: Say, memory: Path | None = None) -> None:
+    """Brings what journals hold into the log until `wait` says stop, and then once more what is durable by then.
+
+    The caller holds the ledger (`Layout.hold`). What ends the service ends this too, for nobody would answer any more.
+    """
+    once = _Once(say)
+    cosigned: SimpleQueue[str] = SimpleQueue()
+    askers = [
+        Asker(layout.log, witness, cosigned.put, lambda error: once(error.message)) for witness in layout.witnesses
+    ]
+    for asker in askers:
+        asker.start()
+    last = False
+    try:
+        while True:
+            try:
+                _work(Sequencer(layout, memory, say), service, cosigned, wait, once)
+                return
+            except (TidegateError, OSError) as error:
+                words = error.message if isinstance(error, TidegateError) else f"{error.strerror} (`{error.filename}`)"
+                once(f"the ledger is not written: {words}")
+            if last:
+                return
+            last = wait(AGAIN)  # what failed may be well again by now: it is tried once more
+    finally:
+        for asker in askers:
+            asker.stop()
+
+
+class _Once:
+    """Does not repeat what it has just said."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._last = ""
+
+    def __call__(self, words: str) -> None:
+        if words != self._last:
+            self._say(words)
+            self._last = words
+
+
+def _work(
+    sequencer: Sequencer, service: SubjectService, cosigned: "SimpleQueue[str]", wait: Wait, say: Say
+) -> None:  # fmt: skip
+    try:
+        stated: set[int] = set()
+        stop = False
+        while True:
+            service.check()
+            new = sequencer.turn()
+            unrecorded = service.unrecorded
+            stated.intersection_update(number for number, _ in unrecorded)
+            erased = [each for each in unrecorded if each[0] not in stated]
+            sequencer.erased(erased)
+            stated.update(number for number, _ in erased)
+            last = stop and not new and not erased
+            if sequencer.due or (last and sequencer.log.size > sequencer.log.signed.size):
+                sequencer.checkpoint()
+                if stated:
+                    service.recorded(sorted(stated))
+            while not cosigned.empty():
+                sequencer.log.cosign(cosigned.get())
+            try:
+                behind = not sequencer.catch_up()
+            except TidegateError as error:  # whoever holds it lets go some time; it is only an index
+                behind = False
+                say(error.message)
+            if last and not behind:
+                return
+            stop = stop or wait(0 if new or behind else POLL)
+    finally:
+        sequencer.close()
