@@ -35,7 +35,7 @@ from tidegate.decide.bundle import load as load_bundle
 from tidegate.decide.compiled import by_document, compile_bundle
 from tidegate.decide.contract import EVERYTHING, decision
 from tidegate.decide.reading import document
-from tidegate.model import Call, Caller
+from tidegate.model import Call, Caller, Estimate
 from tidegate.rego import values
 from tidegate.rego.compile import compile_modules
 from tidegate.rego.evaluation import Evaluation
@@ -45,6 +45,7 @@ from tidegate.wire import openai
 from tidegate.wire.reader import Reader
 
 SHIPPED = Path(__file__).parent.parent / "policies"
+ESTIMATE = Estimate(11, "exact")
 MB = 1_000_000
 RELOADS = 1_000
 SETTLED = 100  # reloads after which memory must have stopped to grow
@@ -178,18 +179,18 @@ def typed_lines(rounds: int, window: float) -> Iterator[Line]:
     program = compile_bundle(bundle, EVERYTHING, TYPED)
     by_call, by_documents = Admission(program, bundle.digest), by_document(bundle, program)
     caller, ns, call = Caller("default", "key"), time.time_ns(), a_call()
-    told = document(call, caller, ns)
+    told = document(call, caller, ESTIMATE, ns)
     assert program.typed is not None
     typed_rules = program.typed
 
     def plainly() -> Any:
         return decision("admission", by_documents.said("admission", told, Evaluation(True, ns)), bundle.digest)
 
-    if msgspec.json.encode(plainly()) != msgspec.json.encode(by_call.decide(call, caller, ns)):
+    if msgspec.json.encode(plainly()) != msgspec.json.encode(by_call.decide(call, caller, ESTIMATE, ns)):
         raise Disagreement("the typed and the plain decision differ")
     ways = {
         "rules": (lambda: typed_rules(call, caller, ns), lambda: program.evaluate("admission", told), 1 / 8, 1 / 3),
-        "decision": (lambda: by_call.decide(call, caller, ns), plainly, None, None),
+        "decision": (lambda: by_call.decide(call, caller, ESTIMATE, ns), plainly, None, None),
     }
     for name, (typed_way, plain_way, goal, gate) in ways.items():
         times = measure({"typed": partial(timed, typed_way), "plain": partial(timed, plain_way)}, rounds, window)

@@ -32,7 +32,8 @@ class Gateway:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port, self.admin_port = free_port(), free_port()
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith("TIDEGATE_")} | (env or {})
+        outside = {k: v for k, v in os.environ.items() if not k.startswith("TIDEGATE_")}
+        self.env = outside | {"TIDEGATE_PRICES_UNKNOWN": "input=1 output=2"} | (env or {})  # tests make up models
         self.file = folder / "tidegate.toml"
         self.workers = workers
         self.write(settings)
@@ -96,8 +97,7 @@ class Gateway:
 
     def worker_pids(self) -> list[int]:
         """The workers that live now."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
+        return children(self.process.pid, "tidegate-w")
 
     def ask(self, request: bytes) -> "Told":
         """The answer to a whole request, on a connection of its own."""
@@ -108,6 +108,16 @@ class Gateway:
     def connect(self, timeout: float = 10.0) -> socket.socket:
         """A raw connection."""
         return socket.create_connection(("127.0.0.1", self.port), timeout)
+
+
+def children(pid: int, named: str) -> list[int]:
+    """The processes of a supervisor whose names begin so; `tidegate-w` are the workers."""
+    found = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(OSError):  # it has just ended
+            if Path(f"/proc/{child}/comm").read_text().startswith(named):
+                found.append(int(child))
+    return found
 
 
 @contextlib.contextmanager

@@ -11,12 +11,12 @@ from msgspec import inspect, structs
 
 from tidegate.cli.config import example, show, summary
 from tidegate.configuration import address, credential, is_local, load, read
-from tidegate.configuration.keys import keys, variable
+from tidegate.configuration.keys import NAMED, keys, variable
 from tidegate.errors import SettingsError
-from tidegate.settings import Integration, Settings
+from tidegate.settings import Integration, Settings, Vocabulary
 
 SECRET = "sk-canary-0123456789abcdef0123"
-UNTIL_KEYS = "which is refused until virtual keys exist"
+EXPOSED = "can be reached from outside while `identify.anonymous` is true"
 
 
 class Wrong(NamedTuple):
@@ -99,6 +99,8 @@ STRINGS: dict[str, tuple[str, Any]] = {
         "a*=input=0.5 output=1,b=input=0 output=0",
         {"a*": "input=0.5 output=1", "b": "input=0 output=0"},
     ),
+    "record.origin": ("example.org/log", "example.org/log"),
+    "record.checkpoints": (str(Path(__file__).parent), str(Path(__file__).parent)),
     "policy.path": (str(Path(__file__).parent), str(Path(__file__).parent)),
     "policy.shadow": (__file__, __file__),
     "integration.a-b.provider": ("simulated", "simulated"),
@@ -106,6 +108,8 @@ STRINGS: dict[str, tuple[str, Any]] = {
     "integration.a-b.credential": ("env://OWN", "env://OWN"),
     "integration.a-b.models": ("gpt-4o,o*", ("gpt-4o", "o*")),
     "integration.a-b.aliases": ("a=b, c = d", {"a": "b", "c": "d"}),
+    "vocabulary.a-b.path": (__file__, __file__),
+    "vocabulary.a-b.models": ("our-*,b", ("our-*", "b")),
 }
 
 
@@ -129,6 +133,7 @@ def other_than(default: Any, kind: inspect.Type, key: str) -> tuple[str, Any]:
 EVERY_KEY = [
     *keys(Settings),
     *((("integration", "a-b", field.name), field) for field in structs.fields(Integration)),
+    *((("vocabulary", "a-b", field.name), field) for field in structs.fields(Vocabulary)),
 ]
 
 
@@ -142,7 +147,8 @@ def test_every_key_is_overridden_by_its_variable(key: tuple[str, ...], field: st
     environ = {variable(key): text, "OWN": SECRET}
     if key[:2] == ("serve", "tls"):
         environ |= {variable(("serve", "tls", name)): __file__ for name in ("certificate", "key")}
-    Path("t.toml").write_text("[integration.a-b]\nprovider = 'openai'")
+    vocabulary = "[vocabulary.a-b]\npath = 't.toml'\nshape = 'o200k'\nmodels = ['m']"
+    Path("t.toml").write_text("[integration.a-b]\nprovider = 'openai'\n" + vocabulary)
     settings, _, sources = read(Path("t.toml"), environ)
     found: Any = settings
     for name in key:
@@ -358,18 +364,22 @@ def test_credentials(reference: str, secret: str | None, message: str | None) ->
         ("unix:/run/t.sock", True, True, True),
         ("0.0.0.0:80", False, False, True),
         ("0.0.0.0:80", True, False, False),
-        ("0.0.0.0:80", False, True, False),
-        ("host:80", False, True, False),
+        ("0.0.0.0:80", True, True, False),
+        ("0.0.0.0:80", False, True, True),
+        ("host:80", False, True, True),
+        ("host:80", True, False, False),
         ("127.0.0.1:80,[::]:80", True, False, False),
     ],
 )
-def test_a_public_listener_spends_no_credential(listen: str, anonymous: bool, secret: bool, allowed: bool) -> None:
+def test_a_public_listener_serves_nobody_without_a_key(
+    listen: str, anonymous: bool, secret: bool, allowed: bool
+) -> None:
     text = f"[integration.a]\nprovider = 'openai'\ncredential = '{'env://KEY' if secret else ''}'"
     environ = {"TIDEGATE_SERVE_LISTEN": listen, "TIDEGATE_IDENTIFY_ANONYMOUS": str(anonymous).lower(), "KEY": SECRET}
     if allowed:
         assert loaded(text, environ).serve.listen == tuple(listen.split(","))
     else:
-        assert UNTIL_KEYS in told(text, environ)[0]
+        assert EXPOSED in told(text, environ)[0]
 
 
 # where a secret may be put by mistake
@@ -418,7 +428,7 @@ def leaves(table: dict[str, Any], section: tuple[str, ...] = ()) -> set[tuple[st
     """The keys of a document; the example's one integration goes by the name that `EVERY_KEY` has for it."""
     found = set()
     for name, value in table.items():
-        key = (*section, "a-b" if section == ("integration",) else name)
+        key = (*section, "a-b" if section in NAMED else name)
         found |= leaves(value, key) if isinstance(value, dict) and name not in ("aliases", "override") else {key}
     return found
 

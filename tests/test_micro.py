@@ -15,10 +15,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from tests.gateway import chat, post
 from tidegate.accept._head import scan as scan_request
-from tidegate.forward._answer import Body, Events, frame
+from tidegate.forward._answer import Body, frame
 from tidegate.forward._answer import scan as scan_answer
 from tidegate.record._runs import RunIds
-from tidegate.settings import Accept, Forward
+from tidegate.settings import Accept
 from tidegate.wire._strict import check
 from tidegate.wire.openai import Chat
 from tidegate.wire.shape import shape_of
@@ -97,25 +97,24 @@ def body_by_json() -> Callable[[], object]:
 def event() -> Callable[[], object]:
     answer = scan_answer(ANSWER)
     assert answer is not None
-    framing, events = Body(answer), Events(Forward().event)
+    framing = Body(answer)
 
     def relay() -> bytes:
-        return frame(events.feed(framing.take(CHUNK, 0)))
+        return frame(framing.take(CHUNK, 0))
 
     assert relay() == CHUNK
     return relay
 
 
 def event_by_httptools() -> Callable[[], object]:
-    """The same work: the chunk's payload, its last end of an event, a chunk of what stands before it."""
+    """The same work: the chunk's payload, and a chunk of it."""
     collected = Collected()
     parser = httptools.HttpResponseParser(collected)
     parser.feed_data(ANSWER)
 
     def relay() -> bytes:
         parser.feed_data(CHUNK)
-        events = collected.body[: collected.body.rindex(b"\n\n") + 2]
-        return b"%x\r\n%b\r\n" % (len(events), events)
+        return b"%x\r\n%b\r\n" % (len(collected.body), collected.body)
 
     assert relay() == CHUNK
     return relay

@@ -21,6 +21,13 @@ and for limits alone (`help(Limits)`):
     calls = limits.prepare(Limit(name="calls", measure="requests", max=100, per="1m"))
     hold = limits.acquire([(calls, 1)])
 
+and keep evidence of what happened (`help(Ledger)`):
+
+    from tidegate import Ledger
+
+    with Ledger("ledger", origin="example.org/ledger") as ledger:
+        ...
+
 and count tokens while they stream:
 
     from tidegate import TokenCounter
@@ -39,6 +46,7 @@ if TYPE_CHECKING:
     from tidegate.decide.policy import Policy
     from tidegate.limit.limits import Limits
     from tidegate.model import Decision, Limit
+    from tidegate.record.ledger import Ledger
     from tidegate.rego.errors import EvaluationError, PolicyRefused
     from tidegate.rego.values import UNDEFINED
 
@@ -47,6 +55,7 @@ __all__ = [
     "UNDEFINED",
     "Decision",
     "EvaluationError",
+    "Ledger",
     "Limit",
     "Limits",
     "Policy",
@@ -61,6 +70,7 @@ __all__ = [
 _HOMES = {
     "Decision": "tidegate.model",
     "EvaluationError": "tidegate.rego.errors",
+    "Ledger": "tidegate.record.ledger",
     "Limit": "tidegate.model",
     "Limits": "tidegate.limit.limits",
     "Policy": "tidegate.decide.policy",

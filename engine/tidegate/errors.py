@@ -33,6 +33,12 @@ class StartError(TidegateError):
     code = "start"
 
 
+class KeysError(TidegateError):
+    """The file of virtual keys cannot be used or changed; nothing of it was lost."""
+
+    code = "keys"
+
+
 class CallerError(TidegateError):
     """The call cannot be served as it was sent."""
 
@@ -58,6 +64,36 @@ class Unauthenticated(CallerError):
 
     status = 401
     code = "unauthenticated"
+
+
+class KeyInvalid(Unauthenticated):
+    """No such virtual key: unknown, misspelt or with another secret, which are not told apart."""
+
+    code = "key_invalid"
+
+
+class KeyExpired(Unauthenticated):
+    """The key was right, and its time is over; only who has the secret is told."""
+
+    code = "key_expired"
+
+
+class KeyRevoked(Unauthenticated):
+    """The key was right, and was revoked; only who has the secret is told."""
+
+    code = "key_revoked"
+
+
+class ProviderKeyMissing(Unauthenticated):
+    """The integration has no credential, and the caller sent none for it beside the virtual key."""
+
+    code = "provider_key_missing"
+
+
+class BadField(CallerError):
+    """A field that says who calls, or what the call belongs to, is not of its form; the field is named, not shown."""
+
+    code = "bad_field"
 
 
 class Forbidden(CallerError):
@@ -158,6 +194,13 @@ class Overloaded(TidegateError):
 
     status = 503
     code = "overloaded"
+
+
+class KeysUnreadable(TidegateError):
+    """The keys have changed and cannot be read: one of the changes may be a revocation, so no key is taken."""
+
+    status = 503
+    code = "keys_unreadable"
 
 
 class Draining(TidegateError):

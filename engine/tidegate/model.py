@@ -36,10 +36,21 @@ class Call:
 
 
 class Caller(Struct, frozen=True, eq=False):
-    """identify: whose call it is."""
+    """identify: whose call it is, and what the caller says that it belongs to.
+
+    What a virtual key says is proved; the rest of `user` and `tags`, `session` and `parent` are the client's word.
+    """
 
     tenant: str
     mode: Literal["key", "byok", "anonymous"]
+    key: str | None = None  # the public id of the virtual key
+    user: str | None = None
+    roles: tuple[str, ...] = ()
+    ip: str | None = None
+    session: str | None = None
+    parent: str | None = None
+    tags: tuple[str, ...] = ()
+    integrations: tuple[str, ...] = ()  # the only ones that the key may use; empty: every one
 
 
 # decide: what a policy may ask for. Policies write these as objects with the same fields, so every field says in words
@@ -195,6 +206,13 @@ class Decision(Struct, frozen=True, eq=False, kw_only=True):
     max_output: int | None = None
     shadow: "Decision | None" = None  # what the shadow policy would have said
     digest: str = ""  # of the bundle that decided
+
+
+class Estimate(Struct, frozen=True, eq=False):
+    """count: what a call is expected to use, before it leaves."""
+
+    prompt_tokens: int
+    prompt_kind: Literal["exact", "calibrated", "estimated"]
 
 
 class Hold(Struct, frozen=True, eq=False):

@@ -98,10 +98,28 @@ class Prices(Section, frozen=True):
     override: dict[str, str] = field(default_factory=dict)  # a model or `prefix*` = `input=2.50 cached=1.25 output=10`
 
 
+class Vocabulary(Section, frozen=True):
+    """A vocabulary of your own, for models whose tokens the published ones do not count; docs/tokens.md."""
+
+    path: str  # a `.tiktoken` file, or a tekken `.json`
+    shape: Literal["cl100k", "o200k", "llama3", "qwen2", "tekken"]  # how it cuts texts into pieces
+    models: tuple[str, ...] = ()  # names or `prefix*` patterns; the longest that fits a model counts
+
+
+class Record(Section, frozen=True):
+    """What is kept of calls, and what waits for it; docs/ledger.md."""
+
+    evidence: Literal["async", "response", "strict"] = "response"  # where the policy does not say; what may wait for it
+    audit: Literal["required", "best_effort"] = "required"  # what cannot be recorded is refused, or counted as missing
+    stale: Seconds = 2.0  # a commit that takes longer has failed for whoever waits for it
+    origin: str = "localhost/tidegate"  # the log's name, in its keys and checkpoints; a name of yours like a URL's
+    checkpoints: str = ""  # a folder, best on another disk, for the newest checkpoint; empty: in the data directory
+
+
 class Identify(Section, frozen=True):
     """Who may call."""
 
-    anonymous: bool = True  # calls without a key; possible on loopback only
+    anonymous: bool = True  # calls without a virtual key; possible on loopback only
 
 
 class Integration(Section, frozen=True):
@@ -112,6 +130,7 @@ class Integration(Section, frozen=True):
     credential: str = ""  # `env://NAME`; empty: the caller's own key is passed through
     models: tuple[str, ...] = ()  # names or `prefix*` patterns; empty: every model
     aliases: dict[str, str] = field(default_factory=dict)  # a model name of yours = the provider's
+    include_usage: bool = True  # ask for usage in streams whose callers do not say, and take it out of what they get
     private: bool = False  # the base URL may resolve to a private or loopback address
 
 
@@ -124,5 +143,7 @@ class Settings(Section, frozen=True):
     policy: Policy = Policy()
     forward: Forward = Forward()
     prices: Prices = Prices()
+    record: Record = Record()
     identify: Identify = Identify()
+    vocabulary: dict[Name, Vocabulary] = field(default_factory=dict)  # none: the published ones
     integration: dict[Name, Integration] = field(default_factory=dict)  # none: the built-in simulated provider

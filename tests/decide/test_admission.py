@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from tests.decide.calls import call, listing
 from tidegate.decide.policy import Policy
 from tidegate.decide.reading import document
-from tidegate.model import Call, Caller, Decision
+from tidegate.model import Call, Caller, Decision, Estimate
 
 NS = 1_763_710_200_000_000_000
+ESTIMATE = Estimate(11, "exact")
 SHIPPED = Path(__file__).parents[2] / "policies"
 EVERY_FIELD = """
 package tidegate.admission
@@ -31,6 +32,8 @@ deny contains {"code": "many", "message": sprintf("%d tools", [tools])} if {
 deny contains {"code": "team", "message": input.request.metadata.team} if input.request.metadata.team != "ok"
 deny contains {"code": "late", "message": input.time.rfc3339} if input.time.hour > 12
 warn contains {"code": "who", "message": sprintf("%v", [input.caller])} if input.caller.user
+warn contains {"code": "ops", "message": concat(",", input.run.tags)} if "ops" in input.caller.roles
+warn contains {"code": "run", "message": sprintf("%v", [[input.run.session, input.caller.ip, input.caller.key]])}
 warn contains {"code": "whole", "message": json.marshal(input.request)} if input.request.n == 2
 warn contains {"code": "first", "message": input.request.messages[0].text} if input.request.messages[0].role == "system"
 warn contains {"code": "nulls", "message": "x"} if {
@@ -52,6 +55,7 @@ route := {"integration": "eu", "model": input.request.model} if {
 	is_string(input.request.model)
 	startswith(input.request.model, "gpt")
 }
+warn contains {"code": "long", "message": input.estimate.prompt_kind} if input.estimate.prompt_tokens > 10
 max_output := 10 * input.request.n if is_number(input.request.n)
 capture := "none" if input.request.stream
 with_other if input.caller.tenant == "acme" with input.caller.tenant as "acme"
@@ -67,7 +71,7 @@ def policy_of(folder: Path, rules: str) -> Policy:
 
 
 def plainly(policy: Policy, given: Call, caller: Caller) -> Decision:
-    return policy.decide(document(given, caller, NS))
+    return policy.decide(document(given, caller, ESTIMATE, NS))
 
 
 def shown(decision: Decision) -> object:
@@ -97,7 +101,8 @@ CALLS = st.one_of(
     st.builds(lambda model: call("embeddings", model=model, input="a secret"), st.sampled_from(["m", "gpt-e"])),
     st.just(listing()),
 )
-CALLERS = st.sampled_from([Caller("acme", "key"), Caller("default", "anonymous"), Caller("default", "byok")])
+FULL = Caller("acme", "key", "tg_123456789012", "u", ("ops",), "10.0.0.1", "s", "0" * 26, ("a", "b"), ("one",))
+CALLERS = st.sampled_from([FULL, Caller("acme", "key"), Caller("default", "anonymous"), Caller("default", "byok")])
 
 
 @pytest.mark.parametrize("rules", ["shipped", EVERY_FIELD], ids=["shipped", "every field"])
@@ -107,7 +112,7 @@ def test_with_and_without_a_document(rules: str, tmp_path: Path) -> None:
     @settings(max_examples=300, deadline=None)
     @given(CALLS, CALLERS)
     def the_same(given: Call, caller: Caller) -> None:
-        assert shown(policy.admit(given, caller, NS)) == shown(plainly(policy, given, caller))
+        assert shown(policy.admit(given, caller, ESTIMATE, NS)) == shown(plainly(policy, given, caller))
 
     the_same()
 
@@ -135,7 +140,7 @@ def test_results_are_kept_by_what_a_rule_reads(rule: str, tmp_path: Path) -> Non
     policy = policy_of(tmp_path, KEYED.format(rule=rule))
     for model, tenant in [("a", "b"), ("b", "a"), ("a", "a"), ("b", "b"), ("a", "b"), ("b", "a")]:
         given, caller = call("chat.completions", model=model, messages=[]), Caller(tenant, "key")
-        decision = policy.admit(given, caller, NS)
+        decision = policy.admit(given, caller, ESTIMATE, NS)
         assert shown(decision) == shown(plainly(policy, given, caller))
         assert [reason.code for reason in decision.reasons] == ["kept"]
 
@@ -158,14 +163,14 @@ FAILING = [
 def test_a_policy_without_an_answer_blocks(rules: str, words: str, tmp_path: Path) -> None:
     policy = policy_of(tmp_path, f"package tidegate.admission\n\n{rules}\n")
     given = call("chat.completions", model="Not A Code", messages=[], metadata={"n": 1})
-    for decision in (policy.admit(given, Caller("t", "key"), NS), plainly(policy, given, Caller("t", "key"))):
+    for decision in (policy.admit(given, Caller("t", "key"), ESTIMATE, NS), plainly(policy, given, Caller("t", "key"))):
         assert (decision.action, [reason.code for reason in decision.reasons]) == ("block", ["policy_error"])
         assert words in decision.reasons[0].message
 
 
 def test_without_the_package_every_call_is_blocked(tmp_path: Path) -> None:
     policy = policy_of(tmp_path, "package tidegate.stream\n\nstop contains x if { some x in [] }\n")
-    decision = policy.admit(listing(), Caller("t", "key"), NS)
+    decision = policy.admit(listing(), Caller("t", "key"), ESTIMATE, NS)
     assert (decision.action, decision.reasons[0].message) == ("block", "the policy has no package `tidegate.admission`")
 
 
@@ -174,7 +179,7 @@ def test_a_shadow_is_asked_and_not_obeyed(tmp_path: Path) -> None:
     shadow = policy_of(
         tmp_path / "other", 'package tidegate.admission\n\ndeny contains {"code": "no", "message": "no"}\n'
     )
-    decision = Policy.load(SHIPPED).beside(shadow).admit(listing(), Caller("default", "key"), NS)
+    decision = Policy.load(SHIPPED).beside(shadow).admit(listing(), Caller("default", "key"), ESTIMATE, NS)
     assert (decision.action, decision.shadow and decision.shadow.action) == ("allow", "block")
 
 
@@ -193,7 +198,7 @@ limit contains {"name": "n", "key": [input.caller.tenant], "measure": "requests"
         for model in ("good", "bad", "worse"):
             for tenant in ("a", "b", "trusted"):
                 given = call("chat.completions", model=model, messages=[])
-                decision = policy.admit(given, Caller(tenant, "key"), NS)
+                decision = policy.admit(given, Caller(tenant, "key"), ESTIMATE, NS)
                 wanted = [] if model == "good" or tenant == "trusted" else [f"{model} of {tenant}"]
                 assert [reason.message for reason in decision.reasons] == wanted
                 assert [limit.key for limit in decision.limits] == [(tenant,)]
@@ -214,7 +219,7 @@ def test_a_set_of_the_contract_that_other_rules_read(rules: str, tmp_path: Path)
     policy = policy_of(tmp_path, f"package tidegate.admission\n\n{deny}\n{rules}\n")
     for model in ("gpt", "other"):
         given = call("chat.completions", model=model, messages=[])
-        decision = policy.admit(given, Caller("t", "key"), NS)
+        decision = policy.admit(given, Caller("t", "key"), ESTIMATE, NS)
         assert shown(decision) == shown(plainly(policy, given, Caller("t", "key"))) != "policy_error"
         assert ("x" in [reason.code for reason in decision.reasons]) is (model == "gpt")
 
@@ -231,7 +236,7 @@ def test_what_is_no_decision_is_one_only_where_it_is_said(rules: str, tmp_path: 
     policy = policy_of(tmp_path, f"package tidegate.admission\n\n{rules}\n")
     for stream in (True, False):
         given = call("chat.completions", model="m", messages=[], stream=stream)
-        decision = policy.admit(given, Caller("t", "key"), NS)
+        decision = policy.admit(given, Caller("t", "key"), ESTIMATE, NS)
         assert shown(decision) == shown(plainly(policy, given, Caller("t", "key")))
         assert (decision.action == "block") is (stream or "data.words" in rules)
 
@@ -240,5 +245,5 @@ def test_more_tenants_than_are_kept(tmp_path: Path) -> None:
     policy = Policy.load(SHIPPED)
     given = listing()
     for number in range(5000):
-        decision = policy.admit(given, Caller(f"t{number}", "key"), NS)
+        decision = policy.admit(given, Caller(f"t{number}", "key"), ESTIMATE, NS)
         assert decision.limits[0].key == (f"t{number}",)

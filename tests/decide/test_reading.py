@@ -9,11 +9,13 @@ from tests.decide.calls import call, listing
 from tidegate.decide.input import Admission
 from tidegate.decide.reading import DOCUMENT, document
 from tidegate.decide.shapes import schema
-from tidegate.model import Call, Caller
+from tidegate.model import Call, Caller, Estimate
 from tidegate.rego.generate.typed import Known, Read, Record
 
 NS = 1_763_710_200_123_456_789
-CALLER = Caller("acme", "key")
+ESTIMATE = Estimate(42, "exact")
+CALLER = Caller("acme", "key", "tg_123456789012", "u1", ("ops",), "10.0.0.1", "s1", "0" * 26, ("a", "b"), ("one",))
+NOBODY = Caller("default", "anonymous")
 PARTS = [{"type": "text", "text": "a"}, {"type": "image_url"}, {"type": "text", "text": "b"}]
 CHAT = call(
     "chat.completions",
@@ -83,20 +85,31 @@ def test_a_type_that_is_promised_is_the_documents_only_one() -> None:
 
 @pytest.mark.parametrize("given", CALLS.values(), ids=CALLS)
 def test_the_document_is_of_the_shape_that_is_documented(given: Call) -> None:
-    made = document(given, CALLER, NS)
+    made = document(given, CALLER, ESTIMATE, NS)
     assert msgspec.to_builtins(msgspec.convert(made, Admission)) == made
 
 
 def test_what_a_chat_says() -> None:
-    made = document(CHAT, CALLER, NS)
+    made = document(CHAT, CALLER, ESTIMATE, NS)
     assert made["time"] == {
         "ns": NS,
         "rfc3339": "2025-11-21T07:30:00.123456789Z",
         "weekday": "Friday",
         "hour": 7,
     }
-    assert made["caller"] == {"tenant": "acme", "key": None, "user": "u1", "roles": [], "ip": None, "mode": "key"}
-    assert made["run"]["id"] == "01" * 13
+    assert made["caller"] == {
+        "tenant": "acme",
+        "key": "tg_123456789012",
+        "user": "u1",
+        "roles": ["ops"],
+        "ip": "10.0.0.1",
+        "mode": "key",
+    }
+    assert made["run"] == {"id": "01" * 13, "session": "s1", "parent": "0" * 26, "tags": ["a", "b"]}
+    nobody = document(CHAT, NOBODY, ESTIMATE, NS)
+    assert nobody["caller"].pop("tenant") == "default"
+    assert nobody["caller"] == {"key": None, "user": None, "roles": [], "ip": None, "mode": "anonymous"}
+    assert nobody["run"] == {"id": "01" * 13, "session": None, "parent": None, "tags": []}
     request = made["request"]
     assert request["messages"] == [
         {"role": "system", "text": "Be kind.", "parts": []},
@@ -135,11 +148,11 @@ SAID = {
 
 @pytest.mark.parametrize(("name", "said"), SAID.items(), ids=SAID)
 def test_every_dialects_messages(name: str, said: list[tuple[str, str | None]]) -> None:
-    messages = document(CALLS[name], CALLER, NS)["request"]["messages"]
+    messages = document(CALLS[name], CALLER, ESTIMATE, NS)["request"]["messages"]
     assert [(message["role"], message["text"]) for message in messages] == said
 
 
 @pytest.mark.parametrize("metadata", ["x", None, [1], 5])
 def test_metadata_that_is_no_object_is_empty(metadata: Any) -> None:
     given = call("chat.completions", model="m", messages=[], metadata=metadata)
-    assert document(given, CALLER, NS)["request"]["metadata"] == {}
+    assert document(given, CALLER, ESTIMATE, NS)["request"]["metadata"] == {}

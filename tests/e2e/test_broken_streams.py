@@ -4,13 +4,13 @@ The simulated provider answers the same bytes to the same request, so it can be 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.e2e.place import Place, Wire, wire
+from tests.e2e.place import FORWARD, Place, Wire, placed, wire
 
 CHAT, COMPLETIONS, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"
 PATHS = (CHAT, COMPLETIONS, RESPONSES, MESSAGES)
@@ -23,7 +23,17 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Without waiting for records: what had not gone out when a stream broke would be a plain error."""
+    with placed(tmp_path_factory.mktemp("place"), FORWARD + '[record]\nevidence = "async"\n') as both:
+        yield both
+
+
 def body(path: str, model: str, **more: object) -> bytes:
+    """A call whose stream is the same with and without a gateway: it does not let it ask for usage."""
+    if path in (CHAT, COMPLETIONS):
+        more = {"stream_options": {"include_usage": False}} | more
     return json.dumps(BODIES[path] | {"model": model} | more).encode()
 
 

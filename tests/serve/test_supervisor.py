@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway import Gateway, chat, free_port, post, read_answer, running
+from tests.gateway import Gateway, chat, children, free_port, post, read_answer, running
 
 
 def start(file: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -228,17 +228,13 @@ def test_a_reader_of_its_output_may_leave(tmp_path: Path) -> None:
         assert gateway.stdout is not None
         gateway.stdout.readline()
         gateway.stdout.close()
-        (worker, *_) = children(gateway.pid)
+        (worker, *_) = children(gateway.pid, "tidegate-w")
         os.kill(worker, signal.SIGKILL)
         gateway.send_signal(signal.SIGHUP)
-        while worker in children(gateway.pid):
+        while worker in children(gateway.pid, "tidegate-w"):
             time.sleep(0.01)
         with socket.create_connection(("127.0.0.1", port), 10) as connection:
             connection.sendall(post(chat()))
             assert read_answer(connection)[0] == 200
         gateway.send_signal(signal.SIGTERM)
         assert gateway.wait(20) == 0
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

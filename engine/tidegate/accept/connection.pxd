@@ -7,6 +7,7 @@ from tidegate.clock cimport Clock
 cdef class Connection:
     cdef readonly object gate
     cdef readonly bint http11
+    cdef readonly object ip
     cdef public bint closing
     cdef public object answering
     cdef Clock _clock

@@ -48,6 +48,10 @@ class Gate(Protocol):
         """An id for an answer without a call."""
         ...
 
+    def refused(self, error: TidegateError) -> None:
+        """Counts a request that was refused before a call was made of it."""
+        ...
+
     def opened(self, client: "Connection") -> bool:
         """Counts a connection; False when there are too many."""
         ...
@@ -68,6 +72,7 @@ class Connection:
         self.gate = gate
         self._clock = gate.clock
         self.http11 = True
+        self.ip: str | None = None  # of the client; None on a Unix socket
         self.closing = False  # the answer under way is this connection's last
         self.answering: Answering | None = None
         self._current: Request | None = None  # whose answer is under way
@@ -91,6 +96,7 @@ class Connection:
         gate = self.gate
         self._transport = transport
         self._send = transport.write
+        self.ip = address_of(transport.get_extra_info("peername"))
         transport.set_write_buffer_limits(high=gate.limits.write_buffer)
         self._deadline = self._clock.now + gate.limits.idle_timeout
         self._clock.watch(self)
@@ -308,6 +314,7 @@ class Connection:
         if not request.keep_alive or self.gate.draining:
             self.closing = True
         if request.refusal is not None:
+            self.gate.refused(request.refusal)
             self.refuse(request.refusal, self.gate.new_run())
         else:
             self.gate.begin(self, request)
@@ -324,6 +331,7 @@ class Connection:
     def _refuse_and_close(self, error: TidegateError, request: Request | None = None) -> None:
         self._current = request if request is not None else self._pending
         self.closing = True
+        self.gate.refused(error)
         self.refuse(error, self.gate.new_run())
 
     def _end(self) -> None:
@@ -343,3 +351,8 @@ class Connection:
         self._discarded += len(data)
         if self._discarded > LINGER_BYTES:
             self._transport.close()
+
+
+def address_of(peer: object) -> str | None:
+    """The IP address of a socket's other end; an IPv4 one that an IPv6 socket accepted is written as such."""
+    return str(peer[0]).removeprefix("::ffff:") if isinstance(peer, tuple) else None

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from tidegate.cli.ledger_commands import ledger
+
 File = Annotated[
     Path | None,
     typer.Argument(show_default=False, help="Without it $TIDEGATE_CONFIG, else ./tidegate.toml if it exists."),
@@ -23,6 +25,9 @@ policy = typer.Typer(help="Look at policies: check, eval, input.", no_args_is_he
 app.add_typer(policy, name="policy")
 prices = typer.Typer(help="Look at what models cost: show, diff, update.", no_args_is_help=True)
 app.add_typer(prices, name="prices")
+app.add_typer(ledger, name="ledger")
+keys = typer.Typer(help="Virtual keys: create, list, rotate, revoke.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
 
 Config = Annotated[
     Path | None,
@@ -174,3 +179,77 @@ def prices_update_command(
     from tidegate.cli.prices import update
 
     typer.echo(update(output, config, os.environ))
+
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print the key and nothing else.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Id = Annotated[str, typer.Argument(help="The key's id: its first 15 characters.", show_default=False)]
+
+
+@keys.command("create")
+def keys_create_command(
+    tenant: Annotated[str, typer.Option(help="Whose calls these are.")] = "default",
+    name: Annotated[str, typer.Option(help="What it is for, in your words.", show_default=False)] = "",
+    user: Annotated[str, typer.Option(help="Whom it belongs to; else clients say for whom they act.")] = "",
+    role: Annotated[
+        list[str] | None, typer.Option(help="A role that policies may ask for; as often as needed.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag of every call; as often as needed.")] = None,
+    integration: Annotated[
+        list[str] | None, typer.Option(help="The only integration it may use; as often as needed. Else all.")
+    ] = None,
+    expires: Annotated[str, typer.Option(help="`90d`, `24h`, `2027-01-31T00:00:00Z` or `never`.")] = "never",
+    quiet: Quiet = False,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Make a key and print it, once."""
+    from tidegate.cli.keys import as_json_with, as_text, create
+
+    said = {"tenant": tenant, "name": name, "user": user, "roles": tuple(role or ()), "tags": tuple(tag or ())}
+    said["integrations"] = tuple(integration or ())
+    text, key = create(config, os.environ, said, expires)
+    typer.echo(text if quiet else as_json_with(text, key) if json else as_text(text, key))
+
+
+@keys.command("list")
+def keys_list_command(
+    tenant: Annotated[str | None, typer.Option(help="Only those of this tenant.", show_default=False)] = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Print all keys, without their secrets."""
+    from tidegate.cli.keys import as_json, document, listed, table
+
+    found = listed(config, os.environ, tenant)
+    typer.echo(as_json([document(key) for key in found]) if json else table(found))
+
+
+@keys.command("rotate")
+def keys_rotate_command(
+    id: Id,
+    overlap: Annotated[str, typer.Option(help="How long the secret before it stays good; `0s` ends it now.")] = "24h",
+    expires: Annotated[
+        str | None, typer.Option(help="As for create.", show_default="when it would have expired")
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Give a key a new secret and print it, once. Its id, and what is known of it, stay."""
+    from tidegate.cli.keys import as_json_with, as_text, rotate
+
+    text, key = rotate(config, os.environ, id, overlap, expires)
+    typer.echo(text if quiet else as_json_with(text, key) if json else as_text(text, key))
+
+
+@keys.command("revoke")
+def keys_revoke_command(
+    ids: Annotated[list[str], typer.Argument(help="The ids of keys, their first 15 characters.", show_default=False)],
+    config: Config = None,
+) -> None:
+    """End keys for ever: the next request with one is refused. All of them are revoked, or none."""
+    from tidegate.cli.keys import revoke
+
+    for line in revoke(config, os.environ, ids):
+        typer.echo(line)

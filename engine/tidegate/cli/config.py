@@ -28,7 +28,7 @@ INTRODUCTION = """\
 # The environment comes before the file: TIDEGATE_SERVE_WORKERS=2, TIDEGATE_ACCEPT_BODY="16 MiB",
 # TIDEGATE_INTEGRATION_OPENAI_MODELS=gpt-4o,gpt-5*"""
 
-EXAMPLE_NAME = "openai"
+EXAMPLE_NAMES = {"integration": "openai", "vocabulary": "llama"}
 
 
 def summary(file: Path | None, environ: Mapping[str, str]) -> str:
@@ -65,7 +65,7 @@ def _shown(section: Section, key: Key, notes: Mapping[Key, str]) -> Iterator[str
 
 
 def example() -> str:
-    """A complete tidegate.toml. What has no default (TLS, integrations) is there, but commented out."""
+    """A complete tidegate.toml. What has no default (TLS, vocabularies, integrations) is there, but commented out."""
     return "\n".join((INTRODUCTION, "", *_example(Settings, (), _comments())))
 
 
@@ -78,7 +78,7 @@ def _example(struct: type[Section], key: Key, comments: Mapping[tuple[str, str],
         if nested := struct_of(field.type):
             inner.append((place, nested, field.default is None))
         elif nested := named_struct_of(field.type):
-            inner.append(((*place, EXAMPLE_NAME), nested, True))
+            inner.append(((*place, EXAMPLE_NAMES[field.name]), nested, True))
         else:
             yield _line(field, _default(field), comments.get((struct.__name__, field.name), ""))
     for place, nested, optional in inner:

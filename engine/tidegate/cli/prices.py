@@ -15,15 +15,14 @@ import msgspec
 from tidegate.configuration import load
 from tidegate.count.prices import FEES, Price, Prices
 from tidegate.count.prices_source import compiled
-from tidegate.count.prices_table import DOLLAR, MILLION, Model, Rates, Table, parsed, read, shipped, written
+from tidegate.count.prices_table import DOLLAR, MILLION, Model, Rates, Table, parsed, read, written
 from tidegate.errors import SettingsError
+from tidegate.serve.tables import prices_of
 
 
 def in_force(config: Path | None, environ: Mapping[str, str]) -> Prices:
     """The prices that the settings ask for."""
-    settings = load(config, environ).prices
-    table = read(Path(settings.file)) if settings.file else shipped()
-    return Prices(table, settings.override, settings.unknown)
+    return prices_of(load(config, environ))
 
 
 def show(model: str, provider: str, config: Path | None, environ: Mapping[str, str]) -> str:

@@ -10,10 +10,10 @@ The rules:
 * A problem says where it stands, which key it is, what was expected and what was found. Free text in the place of
   something else is named by its type alone, and credentials and base URLs are never repeated: they may be secrets.
 * Credentials stay references (`env://NAME`) in `Settings`; whoever needs the value asks `credential`.
-* While no virtual keys exist, a listener that others can reach may not spend the operator's credential (`checks.py`).
+* Where others than this machine can reach a listener, every call must prove whose it is (`checks.py`).
 """
 
-from tidegate.configuration.checks import address, credential, is_local
-from tidegate.configuration.reading import Loaded, Source, load, read
+from tidegate.configuration.checks import address, credential, exposure, is_local
+from tidegate.configuration.reading import Loaded, Source, load, read, unchecked
 
-__all__ = ["Loaded", "Source", "address", "credential", "is_local", "load", "read"]
+__all__ = ["Loaded", "Source", "address", "credential", "exposure", "is_local", "load", "read", "unchecked"]

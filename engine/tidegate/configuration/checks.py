@@ -7,13 +7,13 @@ credential or a base URL. A credential that is read here is thrown away again: o
 import ipaddress
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tidegate.configuration.keys import Key, listed, shown
 from tidegate.errors import SettingsError
-from tidegate.settings import Integration, Prices, Serve, Settings
+from tidegate.settings import Integration, Prices, Serve, Settings, Vocabulary
 
 Address = tuple[str, int] | str
 Problems = Iterator[tuple[Key, str]]
@@ -83,6 +83,8 @@ def problems(settings: Settings, environ: Mapping[str, str], wrong: Collection[K
     yield from _check_paths(settings)
     yield from _check_listeners(settings.serve)
     yield from _check_prices(settings.prices)
+    for name, vocabulary in settings.vocabulary.items():
+        yield from _check_vocabulary(("vocabulary", name), vocabulary)
     for name, integration in settings.integration.items():
         yield from _check_integration(("integration", name), integration, environ)
     yield from _check_exposure(settings, wrong)
@@ -141,6 +143,19 @@ def _stated(text: str) -> dict[str, float]:
     return stated if len(stated) == len(words) and stated.keys() >= {"input", "output"} else {}
 
 
+def _check_vocabulary(section: Key, vocabulary: Vocabulary) -> Problems:
+    if not vocabulary.path.isprintable() or not Path(vocabulary.path).is_file():
+        yield (*section, "path"), f"there is no file `{shown(vocabulary.path)}`"
+    if not vocabulary.models:
+        yield (*section, "models"), "expected at least one model"
+    yield from _check_models((*section, "models"), vocabulary.models)
+
+
+def _check_models(key: Key, models: Sequence[str]) -> Problems:
+    if odd := [model for model in models if model != "*" and not _names_model(model.removesuffix("*"))]:
+        yield key, f"expected model names, or beginnings that end in `*`, found {listed(odd)}"
+
+
 def _check_integration(section: Key, integration: Integration, environ: Mapping[str, str]) -> Problems:
     if integration.base_url and (flaw := _flaw_of_url(integration.base_url)):
         yield (*section, "base_url"), f"expected an http or https URL {flaw}"
@@ -149,8 +164,7 @@ def _check_integration(section: Key, integration: Integration, environ: Mapping[
             credential(integration.credential, environ)
         except SettingsError as error:
             yield (*section, "credential"), error.message
-    if odd := [model for model in integration.models if model != "*" and not _names_model(model.removesuffix("*"))]:
-        yield (*section, "models"), f"expected model names, or beginnings that end in `*`, found {listed(odd)}"
+    yield from _check_models((*section, "models"), integration.models)
     if odd := [name for pair in integration.aliases.items() for name in pair if not _names_model(name)]:
         yield (*section, "aliases"), f"expected model names on both sides, found {listed(odd)}"
 
@@ -178,18 +192,19 @@ def _flaw_of_url(url: str) -> str:
 
 
 def _check_exposure(settings: Settings, wrong: Collection[Key]) -> Problems:
-    """Whoever reaches a listener could spend the operator's credential, or call without saying who they are."""
-    spendable = [name for name, integration in settings.integration.items() if integration.credential]
-    reasons = [f"`integration.{name}.credential` is set" for name in spendable]
-    if settings.identify.anonymous and ANONYMOUS not in wrong:
-        reasons.append("`identify.anonymous` is true")
+    if ANONYMOUS not in wrong and (flaw := exposure(settings)):
+        yield ("serve", "listen"), flaw
+
+
+def exposure(settings: Settings) -> str:
+    """What is wrong where others than this machine reach a listener: they could call without saying who they are."""
     public = [text for text in settings.serve.listen if _is_public(text)]
-    if public and reasons:
-        yield (
-            ("serve", "listen"),
-            f"{listed(public)} can be reached from outside while {' and '.join(reasons)}, which is refused until"
-            " virtual keys exist; bind a loopback address, or set identify.anonymous = false and remove the credential",
-        )
+    if not public or not settings.identify.anonymous:
+        return ""
+    return (
+        f"{listed(public)} can be reached from outside while `identify.anonymous` is true; bind a loopback address, or"
+        " set identify.anonymous = false and give virtual keys to the callers (`tidegate keys create`)"
+    )
 
 
 def _is_public(text: str) -> bool:

@@ -6,8 +6,8 @@ and any float, for every float of the tree is a time.
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec import inspect
@@ -41,6 +41,12 @@ def named_struct_of(hint: Any) -> type[Section] | None:
     kind = inspect.type_info(hint)
     inner = kind.value_type if isinstance(kind, inspect.DictType) else None
     return cast(type[Section], inner.cls) if isinstance(inner, inspect.StructType) else None
+
+
+# the sections that the operator names, by the key in front of the name
+NAMED: Final[Mapping[Key, type[Section]]] = {
+    (field.name,): struct for field in fields(Settings) if (struct := named_struct_of(field.type))
+}
 
 
 def keys(struct: type[Section], section: Key = ()) -> Iterator[tuple[Key, FieldInfo]]:

@@ -18,6 +18,7 @@ from msgspec.structs import FieldInfo, fields
 
 from tidegate.configuration import checks
 from tidegate.configuration.keys import (
+    NAMED,
     Key,
     expected,
     fits,
@@ -74,6 +75,11 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
 
 def read(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     """As `load`, and where each value came from."""
+    reading = _read(path, environ)
+    return Loaded(reading.finish(), reading.file, reading.sources)
+
+
+def _read(path: Path | None, environ: Mapping[str, str]) -> "_Reading":
     if path is None and environ.get("TIDEGATE_CONFIG"):
         path = Path(environ["TIDEGATE_CONFIG"])
     elif path is None and Path("tidegate.toml").exists():
@@ -82,7 +88,14 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     reading.take_file()
     reading.take_environment()
     reading.take_provider()
-    return Loaded(reading.finish(), path, reading.sources)
+    return reading
+
+
+def unchecked(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """The settings as they are written, also where a gateway could not run by them: a credential that is not in this
+    environment must not keep anybody from revoking a key.
+    """
+    return _read(path, environ).finish(check=False)
 
 
 class _Reading:
@@ -123,9 +136,9 @@ class _Reading:
         for end in range(1, len(key)):
             self.sources.setdefault(key[:end], source)
 
-    def integrations(self) -> list[str]:
-        """The names of the integrations so far."""
-        return [key[-1] for key in self.sources if key[:-1] == INTEGRATION and fits(key[-1], Name)]
+    def named(self, section: Key) -> list[str]:
+        """The names of the sections of a kind, such as integrations, so far."""
+        return [key[-1] for key in self.sources if key[:-1] == section and fits(key[-1], Name)]
 
     # the file
 
@@ -188,28 +201,30 @@ class _Reading:
         known = {variable(key): (key, field) for key, field in keys(Settings)}
         strange = []
         for name in sorted(name for name in self.environ if name.startswith(PREFIX) and name not in RESERVED):
-            if setting := known.get(name) or self.integration_key(name):
+            if setting := known.get(name) or self.named_key(name):
                 key, field = setting
                 self.take(key, field, from_text(self.environ[name], inspect.type_info(field.type)), Source(name))
             else:
                 strange.append(name)
         self.refuse_unknown(strange, list(known))
 
-    def integration_key(self, name: str) -> tuple[Key, FieldInfo] | None:
+    def named_key(self, name: str) -> tuple[Key, FieldInfo] | None:
         """The key of `TIDEGATE_INTEGRATION_NAME_KEY`, in the integration that the file calls so or in a new one."""
-        start = variable(INTEGRATION) + "_"
-        for field in fields(Integration):
-            end = "_" + field.name.upper()
-            middle = name.removeprefix(start).removesuffix(end)
-            if not middle or start + middle + end != name:
-                continue
-            given = [owner for owner in self.integrations() if variable((owner,)) == PREFIX + middle]
-            if len(given) > 1:
-                self.note(f"{name}: could be meant for any of {listed(given)}")
-            owner = given[0] if given else middle.lower()
-            if not fits(owner, Name):
-                self.note(f"{name}: `{shown(owner)}` cannot name an integration: expected {NAMES}")
-            return (*INTEGRATION, owner, field.name), field
+        for section, struct in NAMED.items():
+            start = variable(section) + "_"
+            for field in fields(struct):
+                end = "_" + field.name.upper()
+                middle = name.removeprefix(start).removesuffix(end)
+                if not middle or start + middle + end != name:
+                    continue
+                given = [owner for owner in self.named(section) if variable((owner,)) == PREFIX + middle]
+                if len(given) > 1:
+                    self.note(f"{name}: could be meant for any of {listed(given)}")
+                owner = given[0] if given else middle.lower()
+                if not fits(owner, Name):
+                    kind = f"an {section[0]}" if section[0][0] in "aeiou" else f"a {section[0]}"
+                    self.note(f"{name}: `{shown(owner)}` cannot name {kind}: expected {NAMES}")
+                return (*section, owner, field.name), field
         return None
 
     def refuse_unknown(self, names: list[str], known: list[str]) -> None:
@@ -221,23 +236,24 @@ class _Reading:
         links = tuple(service + end for service in services for end in ("SERVICE_HOST", "SERVICE_PORT", "PORT"))
         for name in names:
             if f"env://{name}" not in referred and not name.startswith(links):
-                valid = (known.removeprefix(PREFIX) for known in (*known, *RESERVED, *self.integration_variables(name)))
+                valid = (known.removeprefix(PREFIX) for known in (*known, *RESERVED, *self.named_variables(name)))
                 hint = meant(name.removeprefix(PREFIX).upper(), valid, PREFIX)
                 self.note(f"{shown(name)}: there is no such setting{hint}")
 
-    def integration_variables(self, name: str) -> Iterator[str]:
-        """The variables that a misspelt one could have been, for the integrations there are and the one it names."""
-        start = variable(INTEGRATION) + "_"
-        own = [name.removeprefix(start).split("_")[0]] if name.startswith(start) else []
-        for owner in (*own, *self.integrations()):
-            yield from (variable((*INTEGRATION, owner, field.name)) for field in fields(Integration))
+    def named_variables(self, name: str) -> Iterator[str]:
+        """The variables that a misspelt one could have been, for the sections there are and the one it names."""
+        for section, struct in NAMED.items():
+            start = variable(section) + "_"
+            own = [name.removeprefix(start).split("_")[0]] if name.startswith(start) else []
+            for owner in (*own, *self.named(section)):
+                yield from (variable((*section, owner, field.name)) for field in fields(struct))
 
     def take_provider(self) -> None:
         """The one integration of `TIDEGATE_PROVIDER`; with nothing configured, the simulated provider."""
         wanted = self.environ.get("TIDEGATE_PROVIDER", "")
         source = Source("TIDEGATE_PROVIDER")
         providers = Integration.__annotations__["provider"]
-        given = self.integrations()
+        given = self.named(INTEGRATION)
         if not wanted:
             if not given:
                 self.give("simulated", {"provider": "simulated"}, Source("default"))
@@ -262,11 +278,11 @@ class _Reading:
 
     # the whole
 
-    def finish(self) -> Settings:
+    def finish(self, check: bool = True) -> Settings:
         """The settings, or every problem there is."""
         settings = self.resolved(cast(Settings, self.build(Settings, ())))
         wrong = frozenset(self.wrong)
-        for key, text in checks.problems(settings, self.environ, wrong):
+        for key, text in checks.problems(settings, self.environ, wrong) if check else ():
             if key not in wrong:
                 self.refuse(key, text)
         if self.problems:
@@ -307,7 +323,10 @@ class _Reading:
             serve = structs.replace(serve, tls=tls)
         policy = structs.replace(settings.policy, path=path(settings.policy.path), shadow=path(settings.policy.shadow))
         prices = structs.replace(settings.prices, file=path(settings.prices.file))
-        return structs.replace(settings, data=path(settings.data), serve=serve, policy=policy, prices=prices)
+        record = structs.replace(settings.record, checkpoints=path(settings.record.checkpoints))
+        own = {name: structs.replace(each, path=path(each.path)) for name, each in settings.vocabulary.items()}
+        changed = {"serve": serve, "policy": policy, "prices": prices, "record": record, "vocabulary": own}
+        return structs.replace(settings, data=path(settings.data), **changed)
 
 
 def _nearest(key: Key, places: Mapping[Key, Found], unknown: Found) -> Found:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tidegate.decide.contract import EVERYTHING, RULES, Rule, converted, failed, ordered_once, settled
 from tidegate.decide.reading import DOCUMENT, NAMES, PARAMETERS
-from tidegate.model import Call, Caller, Decision, Limit
+from tidegate.model import Call, Caller, Decision, Estimate, Limit
 from tidegate.rego.generate import Program
 from tidegate.rego.generate.typed import Typed
 from tidegate.rego.values import UNDEFINED, Value
@@ -69,15 +69,15 @@ class Admission:
 
     def __init__(self, program: Program, digest: str, carries_out: frozenset[str] = EVERYTHING) -> None:
         assert program.typed is not None
-        self._said: Callable[[Call, Caller, int], Said] = program.typed
+        self._said: Callable[[Call, Caller, Estimate, int], Said] = program.typed
         self._digest = digest
         self._carries_out = carries_out
         self._passes: dict[tuple[int, object], Decision] = {}
 
-    def decide(self, call: Call, caller: Caller, ns: int) -> Decision:
+    def decide(self, call: Call, caller: Caller, estimate: Estimate, ns: int) -> Decision:
         """The decision about a call at a moment. It never raises; where there is no answer, the call is blocked."""
         try:
-            said = self._said(call, caller, ns)
+            said = self._said(call, caller, estimate, ns)
             deny, warn, limit, redact, route, capture, evidence, guard, most = said
             if not (deny or warn or redact or guard) and route is capture is evidence is UNDEFINED:
                 return self._passed(said, limit, most)

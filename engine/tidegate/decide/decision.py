@@ -1,4 +1,4 @@
-"""decide: a call and its caller get a decision, or are refused by it."""
+"""decide: a call and its caller get a decision."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from time import time_ns
 from typing import TYPE_CHECKING
 
 from tidegate.errors import PolicyDenied, PolicyFailed
-from tidegate.model import Call, Caller, Decision
+from tidegate.model import Call, Caller, Decision, Estimate
 
 if TYPE_CHECKING:
     from tidegate.decide.live import Live  # what decides is loaded only where there is a policy
@@ -14,14 +14,9 @@ if TYPE_CHECKING:
 ALLOW = Decision(action="allow")
 
 
-def decide(call: Call, caller: Caller, policy: Live | None) -> Decision:
-    """What the policy in force says; without one every call may pass. Raises what refuses the call."""
-    if policy is None:
-        return ALLOW
-    decision = policy.admit(call, caller, time_ns())
-    if decision.action == "block":
-        raise denied(decision)
-    return decision
+def decide(call: Call, caller: Caller, estimate: Estimate, policy: Live | None) -> Decision:
+    """What the policy in force says; without one every call may pass."""
+    return ALLOW if policy is None else policy.admit(call, caller, estimate, time_ns())
 
 
 def denied(decision: Decision) -> PolicyDenied | PolicyFailed:

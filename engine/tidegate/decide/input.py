@@ -66,7 +66,7 @@ class Run(Told, frozen=True):
     id: Annotated[Text, Meta(description="the id under which the call is recorded")] = None
     session: Annotated[Text, Meta(description="the session that the client named")] = None
     parent: Annotated[Text, Meta(description="the run that the client named as the cause of this one")] = None
-    tags: Annotated[list[str], Meta(description="the tags that the client set")] = []
+    tags: Annotated[list[str], Meta(description="the tags of the key, and then those that the client set")] = []
 
 
 class Caller(Told, frozen=True):
@@ -74,11 +74,11 @@ class Caller(Told, frozen=True):
 
     tenant: Annotated[Text, Meta(description="the tenant that pays")] = None
     key: Annotated[Text, Meta(description="the id of the key, never the key itself")] = None
-    user: Annotated[Text, Meta(description="the user that the key belongs to, or whom the client says it acts for")] = (
-        None
-    )
+    user: Annotated[
+        Text, Meta(description="the user that the key belongs to, else whom the client says it acts for")
+    ] = None
     roles: Annotated[list[str], Meta(description="the roles of the key")] = []
-    ip: Annotated[Text, Meta(description="the address that the call came from")] = None
+    ip: Annotated[Text, Meta(description="the address that the connection came from; null on a Unix socket")] = None
     mode: Annotated[
         Literal["key", "byok", "anonymous"] | None,
         Meta(description="a key of Tidegate's, the caller's own provider key, or none"),

@@ -17,7 +17,7 @@ from tidegate.decide.bundle import load
 from tidegate.decide.cache import Cache
 from tidegate.decide.contract import EVERYTHING, refusal
 from tidegate.decide.policy import Policy
-from tidegate.model import Call, Caller, Decision
+from tidegate.model import Call, Caller, Decision, Estimate
 from tidegate.rego.errors import PolicyRefused, Problem
 from tidegate.rego.evaluation import BUDGET
 
@@ -57,17 +57,23 @@ class Live:
         return self._in_force[0]
 
     @property
+    def digests(self) -> tuple[str, str]:
+        """Of the policy in force and of the shadow; empty where there is none."""
+        policy, shadow = self._in_force
+        return policy.digest if policy is not None else "", shadow.digest if shadow is not None else ""
+
+    @property
     def problems(self) -> list[str]:
         """Why what the paths hold now is not in force."""
         return list(self._refused.values())
 
-    def admit(self, call: Call, caller: Caller, ns: int) -> Decision:
+    def admit(self, call: Call, caller: Caller, estimate: Estimate, ns: int) -> Decision:
         """As Policy.admit, by what is in force at this moment."""
         policy, shadow = self._in_force
         if policy is not None:
-            return policy.admit(call, caller, ns)
+            return policy.admit(call, caller, estimate, ns)
         decision = self._without_policy()
-        return decision if shadow is None else replace(decision, shadow=shadow.admit(call, caller, ns))
+        return decision if shadow is None else replace(decision, shadow=shadow.admit(call, caller, estimate, ns))
 
     def decide(self, told: object) -> Decision:
         """As Policy.decide, by what is in force at this moment."""

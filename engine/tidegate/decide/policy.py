@@ -20,7 +20,7 @@ from tidegate.decide.cache import Cache
 from tidegate.decide.compiled import Compiled, answer, by_document, compile_bundle, compile_query
 from tidegate.decide.contract import EVERYTHING, NoAnswer, decision, failed, refusal
 from tidegate.decide.input import Situation, completed, document
-from tidegate.model import Call, Caller, Decision
+from tidegate.model import Call, Caller, Decision, Estimate
 from tidegate.rego.evaluation import BUDGET, Evaluation
 from tidegate.rego.generate import Program
 from tidegate.rego.values import UNDEFINED, Value, of, to_json
@@ -79,13 +79,15 @@ class Policy:
         """The phases that it has a package for."""
         return self._compiled.phases
 
-    def admit(self, call: Call, caller: Caller, ns: int) -> Decision:
+    def admit(self, call: Call, caller: Caller, estimate: Estimate, ns: int) -> Decision:
         """As `decide`, about a call of the gateway's at a moment."""
         if self._admission is None:
             enforced = refusal(NO_ADMISSION, self.digest)
         else:
-            enforced = self._admission.decide(call, caller, ns)
-        return enforced if self.shadow is None else replace(enforced, shadow=self.shadow.admit(call, caller, ns))
+            enforced = self._admission.decide(call, caller, estimate, ns)
+        if self.shadow is None:
+            return enforced
+        return replace(enforced, shadow=self.shadow.admit(call, caller, estimate, ns))
 
     def decide(self, told: object) -> Decision:
         """The decision about a call. `told` is the `input` document, or as much of it as is known: what is absent is

@@ -10,18 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from tidegate.decide.input import VERSION, WEEKDAYS, Time
-from tidegate.model import Call, Caller
+from tidegate.model import Call, Caller, Estimate
 from tidegate.rego.generate.typed import Known, Part, Read, Record
 
-PARAMETERS: Final = ("call", "caller", "ns")
+PARAMETERS: Final = ("call", "caller", "estimate", "ns")
 HOUR: Final = 3_600_000_000_000
 DAY: Final = 24 * HOUR
 JOINED: Final = "\n"  # between the texts of a message's parts
-
-
-def user(call: Call) -> str | None:
-    """Whom the client says it acts for."""
-    return call.fields.end_user if call.fields is not None else None
 
 
 def max_tokens(call: Call) -> int | None:
@@ -116,16 +111,16 @@ FIELDS: Final[dict[str, dict[str, Part]]] = {
     },
     "run": {
         "id": Read("call.run.decode()", "string", costly=True),
-        "session": Known(None),
-        "parent": Known(None),
-        "tags": Known([]),
+        "session": Read("caller.session"),
+        "parent": Read("caller.parent"),
+        "tags": Read("list(caller.tags)", "array", costly=True),
     },
     "caller": {
         "tenant": Read("caller.tenant", "string", few=True),
-        "key": Known(None),
-        "user": Read("user(call)", costly=True),
-        "roles": Known([]),
-        "ip": Known(None),
+        "key": Read("caller.key"),
+        "user": Read("caller.user"),
+        "roles": Read("list(caller.roles)", "array", costly=True),
+        "ip": Read("caller.ip"),
         "mode": Read("caller.mode", "string", few=True),
     },
     "request": {
@@ -142,14 +137,14 @@ FIELDS: Final[dict[str, dict[str, Part]]] = {
         "bytes": Read("len(call.body)", "number"),
     },
     "estimate": {
-        "prompt_tokens": Known(None),
-        "prompt_kind": Known(None),
+        "prompt_tokens": Read("estimate.prompt_tokens", "number"),
+        "prompt_kind": Read("estimate.prompt_kind", "string", few=True),
         "output_tokens": Known(None),
         "usd": Known(None),
     },
 }
 NAMES: Final[dict[str, Any]] = {
-    function.__name__: function for function in (user, max_tokens, answers, rfc3339, messages, tools, metadata)
+    function.__name__: function for function in (max_tokens, answers, rfc3339, messages, tools, metadata)
 } | {"WEEKDAYS": WEEKDAYS}
 
 
@@ -165,7 +160,7 @@ DOCUMENT: Final = _record(
 _WHOLE: Final = compile(DOCUMENT.text, "<input>", "eval")
 
 
-def document(call: Call, caller: Caller, ns: int) -> dict[str, Any]:
+def document(call: Call, caller: Caller, estimate: Estimate, ns: int) -> dict[str, Any]:
     """The whole document of a call, for those who need it as one."""
-    made: dict[str, Any] = eval(_WHOLE, {**NAMES, "call": call, "caller": caller, "ns": ns})  # noqa: S307 - from above
+    made: dict[str, Any] = eval(_WHOLE, {**NAMES, "call": call, "caller": caller, "estimate": estimate, "ns": ns})  # noqa: S307 - from above
     return made

@@ -21,12 +21,6 @@ cdef class Body:
     cpdef bytes take(self, bytes data, Py_ssize_t offset)
     cdef bytes chunks(self, bytes data, Py_ssize_t offset)
 
-cdef class Events:
-    cdef Py_ssize_t limit, size
-    cdef list pieces
-    cpdef bytes feed(self, bytes payload)
-    cpdef bytes rest(self)
-
 cpdef AnswerHead scan(bytes data)
 cpdef bytes copied(bytearray buffer, Py_ssize_t size)
 cpdef bytes frame(bytes payload)

@@ -1,32 +1,35 @@
 cimport cython
 
 from tidegate.clock cimport Clock
-from tidegate.forward._answer cimport AnswerHead, Events, frame
+from tidegate.forward._answer cimport AnswerHead, frame
 from tidegate.model cimport Call
 from tidegate.wire.reply cimport head, whole
 
 @cython.freelist(16)
 cdef class Relay:
     cdef readonly Call call
-    cdef readonly object hold
     cdef public object upstream
     cdef readonly bint over
-    cdef object _client, _settings, _ended
+    cdef object _course, _client, _settings, _events, _failure
     cdef Clock _clock
     cdef AnswerHead _head
-    cdef Events _events
-    cdef list _pieces
+    cdef list _pieces, _withheld
     cdef Py_ssize_t _held
-    cdef bint _sent, _paused
+    cdef int _waits
+    cdef bint _begun, _sent, _paused
     cdef double _left_at, _spoke
 
     cpdef start(self, AnswerHead head)
     cpdef receive(self, bytes payload, bint done)
-    cdef _stream(self, Events events, bytes payload, bint done)
+    cdef _stream(self, events, bytes payload, bint done)
     cdef _write_stream(self, client, bytes events, bint done)
     cdef _write_whole(self, bytes body)
     cdef _gather(self, bytes payload, bint done)
     cdef _write_piece(self, bytes body, bint done)
     cdef bytes _start(self, client, bytes framing)
+    cdef _put(self, client, bytes out, bint last)
+    cdef _withhold(self, bytes out)
+    cdef _tell(self, client, error)
+    cdef _finish(self, client)
     cdef _cancel(self)
-    cdef _end(self, error)
+    cdef bint _end(self, error) except -1

@@ -4,17 +4,18 @@
   goes through piece by piece.
 * A stream goes through event by event, unchanged. When it cannot go on, the client gets the dialect's error event and
   a proper end of the body: never a false `[DONE]`, never half an event.
+* The first byte and the last ones wait until what they rely on is recorded, where the call's evidence asks for that.
+  When it cannot be recorded, the client gets an error in their place.
 * A client that does not read stops the upstream's reads (bounded by `accept.write_buffer`); a client that leaves
   cancels the upstream, or lets it run on for its usage.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from tidegate.clock import Clock
 from tidegate.errors import TidegateError, UpstreamMalformed
-from tidegate.forward._answer import AnswerHead, Events, frame
-from tidegate.model import Call, Hold, Outcome
+from tidegate.forward._answer import AnswerHead, frame
+from tidegate.model import Call, Outcome
 from tidegate.settings import Forward
 from tidegate.wire.reply import END_OF_CHUNKS, head, whole
 
@@ -23,6 +24,59 @@ if TYPE_CHECKING:
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 COMMENT = b": keep-alive\n\n"
+WITHHELD = 64 * 1024  # bytes that wait for a record before the upstream is paused
+
+
+class Framer(Protocol):
+    """What reads a stream as it passes, and lets whole events go on."""
+
+    @property
+    def overflow(self) -> bool:
+        """An unfinished event is larger than the limit."""
+        ...
+
+    def feed(self, read: bytes) -> bytes:
+        """The bytes that may go on after this read."""
+        ...
+
+    def rest(self) -> bytes:
+        """What stands after the last event, when the stream has ended by itself."""
+        ...
+
+
+class Course(Protocol):
+    """What becomes of a call besides its answer: what is counted in it, and what is recorded of it."""
+
+    @property
+    def call(self) -> Call: ...
+
+    def stream(self) -> Framer:
+        """The answer is a stream of events."""
+        ...
+
+    def plain(self, body: bytes) -> None:
+        """The whole answer."""
+        ...
+
+    def piece(self, body: bytes) -> None:
+        """A piece of an answer that is too large to hold."""
+        ...
+
+    def body(self, body: bytes) -> None:
+        """Bytes of an answer that is no stream, as they pass."""
+        ...
+
+    def said(self, event: bytes) -> None:
+        """An event of our own ends the stream."""
+        ...
+
+    def first(self, relay: "Relay") -> bool:
+        """Whether the first byte has to wait; then the relay's `release` or `lost` is called, later."""
+        ...
+
+    def ended(self, outcome: Outcome, relay: "Relay") -> bool:
+        """The call is over, said once; whether the last bytes have to wait, as the first."""
+        ...
 
 
 class Client(Protocol):
@@ -49,30 +103,25 @@ class Client(Protocol):
 
 
 class Relay:
-    """Between one upstream connection and one client; `ended` is called exactly once."""
+    """Between one upstream connection and one client; its course is told the end exactly once."""
 
-    def __init__(
-        self,
-        call: Call,
-        hold: Hold,
-        client: Client,
-        settings: Forward,
-        clock: Clock,
-        ended: Callable[[Call, Hold, Outcome], None],
-    ) -> None:
-        self.call = call
-        self.hold = hold
+    def __init__(self, course: Course, client: Client, settings: Forward, clock: Clock) -> None:
+        self.call = course.call
         self.upstream: Upstream | None = None
         self.over = False
+        self._course = course
         self._client: Client | None = client
         self._settings = settings
         self._clock = clock
-        self._ended = ended
         self._head: AnswerHead | None = None
-        self._events: Events | None = None
+        self._events: Framer | None = None
         self._pieces: list[bytes] = []
         self._held = 0
-        self._sent = False  # the client has the head
+        self._begun = False  # the answer's head is written, or waits to be
+        self._sent = False  # the client has it
+        self._withheld: list[bytes] | None = None  # what waits for a record
+        self._waits = 0  # for so many records
+        self._failure: TidegateError | None = None  # what the client is told when they are there
         self._paused = False  # the client reads too slowly
         self._left_at = 0.0
         self._spoke = 0.0  # when the client last got a byte of a stream
@@ -83,32 +132,28 @@ class Relay:
         """The answer's head is read."""
         self._head = head
         if head.events:
-            self._events = Events(self._settings.event)
+            self._events = self._course.stream()
             self._spoke = self._clock.now
 
     def receive(self, payload: bytes, done: bool) -> None:
         """Bytes of the body; `done` with the last ones."""
         if self._events is not None:
             self._stream(self._events, payload, done)
-        elif done and not self._held and not self._sent:
+        elif done and not self._held and not self._begun:
             self._write_whole(payload)
         else:
             self._gather(payload, done)
-        if done:
+        if done and not self.over:
             self._end(None)
 
     def fail(self, error: TidegateError) -> None:
         """The answer will not come, or not to its end."""
-        client = self._client
-        if client is not None:
-            if not self._sent:
-                client.refuse(error, self.call.run)
-            elif self._events is not None and self.call.route.stream_error is not None:
-                self._write_stream(client, self.call.route.stream_error(error, self.call.run), True)
-            else:
-                client.abort()
-        self._client = None
-        self._end(error)
+        if self._sent and self._events is not None and self.call.route.stream_error is not None:
+            self._course.said(self.call.route.stream_error(error, self.call.run))
+        if self._end(error):
+            self._failure = error
+        elif self._client is not None:
+            self._tell(self._client, error)
 
     def check(self, now: float) -> None:
         """The clock's question: is a drain over, is a stream too silent?"""
@@ -153,10 +198,35 @@ class Relay:
             if self.upstream is not None:
                 self.upstream.abort()
             self.fail(error)
+        elif self._client is not None:
+            self._tell(self._client, error)
+
+    # the record's side
+
+    def release(self) -> None:
+        """One of the records that bytes wait for is there."""
+        self._waits -= 1
+        client = self._client
+        if self._waits > 0 or client is None:
+            return
+        if self._failure is not None:
+            self._tell(client, self._failure)
+            return
+        waiting, self._withheld = self._withheld, None
+        self._sent = True
+        client.write(b"".join(waiting or ()))
+        if self.over:
+            self._finish(client)
+        elif not self._paused and self.upstream is not None:
+            self.upstream.resume()
+
+    def lost(self, error: TidegateError) -> None:
+        """It will not be there."""
+        self.shut(error)
 
     # how the answer is written
 
-    def _stream(self, events: Events, payload: bytes, done: bool) -> None:
+    def _stream(self, events: Framer, payload: bytes, done: bool) -> None:
         passed = events.feed(payload)
         if done:
             passed += events.rest()
@@ -164,7 +234,7 @@ class Relay:
             self.shut(UpstreamMalformed(f"an event is larger than {self._settings.event} bytes"))
             return
         client = self._client
-        if client is not None and (passed or done or not self._sent):
+        if client is not None and (passed or done or not self._begun):
             self._write_stream(client, passed, done)
 
     def _write_stream(self, client: Client, events: bytes, done: bool) -> None:
@@ -175,21 +245,24 @@ class Relay:
                 out = frame(events)
             if done:
                 out += END_OF_CHUNKS
-        if not self._sent:
+        if not self._begun:
             out = self._start(client, CHUNKED if chunked else b"") + out
         self._spoke = self._clock.now
-        client.write(out)
-        if done:
-            client.finish()
+        self._put(client, out, done)
 
     def _write_whole(self, body: bytes) -> None:
         client, answer = self._client, self._head
-        if client is not None and answer is not None:
-            client.write(whole(answer.status, answer.kept, self.call.run, body, client.closing))
-            client.finish()
+        assert answer is not None
+        self._course.body(body)
+        if answer.status < 300:
+            self._course.plain(body)
+        if client is not None:
+            self._put(client, whole(answer.status, answer.kept, self.call.run, body, client.closing), True)
 
     def _gather(self, payload: bytes, done: bool) -> None:
-        if self._sent:
+        if self._begun:
+            self._course.body(payload)
+            self._course.piece(payload)
             self._write_piece(payload, done)
             return
         self._pieces.append(payload)
@@ -199,6 +272,8 @@ class Relay:
         elif self._held > self._settings.hold:
             body = b"".join(self._pieces)
             self._pieces.clear()
+            self._course.body(body)
+            self._course.piece(body)
             self._write_piece(body, False)
 
     def _write_piece(self, body: bytes, done: bool) -> None:
@@ -207,36 +282,72 @@ class Relay:
         if client is None or answer is None:
             return
         chunked = answer.length < 0 and client.http11
-        if not self._sent:
+        out = frame(body) if chunked and body else body
+        if not self._begun:
             framing = CHUNKED if chunked else b"Content-Length: %d\r\n" % answer.length if answer.length >= 0 else b""
-            client.write(self._start(client, framing))
-        if body:
-            client.write(frame(body) if chunked else body)
-        if done:
-            if chunked:
-                client.write(END_OF_CHUNKS)
-            client.finish()
+            out = self._start(client, framing) + out
+        self._put(client, out + END_OF_CHUNKS if done and chunked else out, done)
 
     def _start(self, client: Client, framing: bytes) -> bytes:
         answer = self._head
         assert answer is not None
-        self._sent = True
+        self._begun = True
         if not framing:
             client.closing = True  # the body ends where the connection does
         return head(answer.status, answer.kept, self.call.run, framing, client.closing)
 
+    def _put(self, client: Client, out: bytes, last: bool) -> None:
+        """Sends bytes of the answer, or keeps them until the record lets them go."""
+        if last:
+            self._end(None)
+        elif not self._sent and self._withheld is None and self._course.first(self):
+            self._waits += 1
+        if self._waits or self._withheld is not None:
+            self._withhold(out)
+            return
+        self._sent = True
+        client.write(out)
+        if last:
+            self._finish(client)
+
+    def _withhold(self, out: bytes) -> None:
+        if self._withheld is None:
+            self._withheld = []
+        self._withheld.append(out)
+        if self.upstream is not None and sum(map(len, self._withheld)) > WITHHELD:
+            self.upstream.pause()
+
+    def _tell(self, client: Client, error: TidegateError) -> None:
+        """The client gets the error in place of what it has not got yet."""
+        self._client = self._withheld = None
+        if not self._sent:
+            client.refuse(error, self.call.run)
+        elif self._events is not None and self.call.route.stream_error is not None:
+            event = self.call.route.stream_error(error, self.call.run)
+            client.write(frame(event) + END_OF_CHUNKS if client.http11 else event)
+            client.finish()
+        else:
+            client.abort()
+
     # how it ends
+
+    def _finish(self, client: Client) -> None:
+        self._client = None
+        client.finish()
 
     def _cancel(self) -> None:
         if self.upstream is not None:
             self.upstream.abort()
         self._end(None)
 
-    def _end(self, error: TidegateError | None) -> None:
+    def _end(self, error: TidegateError | None) -> bool:
+        """The call is over; whether the client's last bytes have to wait."""
         if self.over:
-            return
+            return False
         self.over = True
         left = self._client is None and error is None
         status = error.status if error is not None and not self._sent else self._head.status if self._head else 499
-        self._client = self.upstream = None
-        self._ended(self.call, self.hold, Outcome(status, error.code if error is not None else None, left))
+        self.upstream = None
+        waits = self._course.ended(Outcome(status, error.code if error is not None else None, left), self)
+        self._waits += waits
+        return waits

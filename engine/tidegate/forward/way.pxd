@@ -2,18 +2,24 @@ cimport cython
 
 from tidegate.forward.origin cimport Origin
 from tidegate.model cimport Call
+from tidegate.wire.keys cimport presented
 
 cdef class Way:
-    cdef readonly str name
+    cdef readonly str name, provider
     cdef readonly tuple models, dialects
     cdef readonly dict aliases
     cdef readonly Origin origin
+    cdef bint _include_usage, _keyless
     cdef str _secret
     cdef bytes _host, _path
     cdef dict _heads
 
-    @cython.locals(headers=dict, parts=list, forwarded=dict, standing=tuple)
+    cpdef bint admits(self, caller)
+    cpdef bint lacks_key(self, caller)
+    @cython.locals(headers=dict, value=bytes, parts=list, forwarded=dict, standing=tuple)
     cpdef bytes head(self, Call call, Py_ssize_t length)
+    cpdef str model(self, Call call)
+    cpdef bint asks_usage(self, Call call)
     cpdef bytes body(self, Call call)
 
 cdef class Ways:
@@ -21,4 +27,4 @@ cdef class Ways:
     cdef dict _origins
 
     @cython.locals(way=Way)
-    cpdef Way choose(self, Call call)
+    cpdef Way choose(self, Call call, caller)

@@ -1,8 +1,8 @@
 """The ways to the providers: which integration serves a call, and the request as that provider shall see it.
 
 The upstream request is written from scratch: our own framing and host, the integration's credential or else the
-caller's own key, and the few fields on the dialect's list. Nothing else of the client's head leaves. The body leaves
-as it came, except for edits, and an edit is a splice: every other byte stays.
+caller's own key, and the few fields on the dialect's list. Nothing else of the client's head leaves, least of all a
+virtual key. The body leaves as it came, except for edits, and an edit is a splice: every other byte stays.
 """
 
 import ssl
@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 
 from tidegate.clock import Clock
 from tidegate.configuration import credential
-from tidegate.errors import NotFound
+from tidegate.errors import Forbidden, NotFound, ProviderKeyMissing
 from tidegate.forward.origin import Origin
-from tidegate.model import Call
+from tidegate.model import Call, Caller
 from tidegate.settings import Integration, Settings
 from tidegate.wire import anthropic, openai
 from tidegate.wire._strict import locate
 from tidegate.wire.dialect import Dialect, Route, encode
+from tidegate.wire.keys import presented
 from tidegate.wire.splice import splice
 
 PUBLIC: Final = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
@@ -34,13 +35,18 @@ AUTHORIZING: Final = frozenset((b"authorization", b"x-api-key"))
 class Way:
     """One integration, ready to carry calls."""
 
-    def __init__(self, name: str, integration: Integration, origin: Origin, base: str, secret: str) -> None:
+    def __init__(
+        self, name: str, integration: Integration, origin: Origin, base: str, secret: str, provider: str
+    ) -> None:
         self.name = name
         self.models = integration.models
         self.aliases = integration.aliases
+        self._include_usage = integration.include_usage
+        self.provider = provider  # whose tokens and prices are meant
         self.dialects = SPOKEN[integration.provider]
         self.origin = origin
         self._secret = secret
+        self._keyless = integration.provider == "simulated"  # it takes calls without any key
         default_port = 443 if base.startswith("https") else 80
         parts = urlsplit(base)
         host = parts.hostname or ""
@@ -57,6 +63,18 @@ class Way:
             return True
         return any(pattern.endswith("*") and model.startswith(pattern[:-1]) for pattern in self.models)
 
+    def model(self, call: Call) -> str:
+        """The provider's own name of the model."""
+        return self.aliases.get(call.model, call.model)
+
+    def admits(self, caller: Caller) -> bool:
+        """Whether the caller's key may use this integration."""
+        return not caller.integrations or self.name in caller.integrations
+
+    def lacks_key(self, caller: Caller) -> bool:
+        """Whether the provider wants a key that neither the settings nor the caller have."""
+        return caller.mode == "key" and not self._secret and not self._keyless
+
     def head(self, call: Call, length: int) -> bytes:
         """The request's head, from its first line to the empty one."""
         route = call.route
@@ -67,7 +85,7 @@ class Way:
         parts = [start, b"?" + call.query, fields] if call.query else [start, fields]
         for name, value in call.headers.items():
             spelt = forwarded.get(name)
-            if spelt is not None:
+            if spelt is not None and not (name in AUTHORIZING and presented(value) is not None):
                 parts.append(spelt)
                 parts.append(value)
         if route.body is not None:
@@ -76,14 +94,27 @@ class Way:
         parts.append(b"\r\n\r\n")
         return b"".join(parts)
 
+    def asks_usage(self, call: Call) -> bool:
+        """Whether a stream is asked for usage that its caller neither wanted nor refused, and must not see."""
+        if not self._include_usage or not call.stream or call.route.ask_usage is None:
+            return False
+        return call.fields is not None and call.fields.says_usage is None
+
     def body(self, call: Call) -> bytes:
-        """The request's body, with the provider's own name of the model."""
-        alias = self.aliases.get(call.model) if self.aliases else None
-        if alias is None:
-            return call.body
-        span = locate(call.body, b"model")
-        assert span is not None
-        return splice(call.body, [(*span, encode_text(alias))])
+        """The request's body, with the provider's own name of the model, and asking for usage."""
+        edits = []
+        if call.model in self.aliases:
+            span = locate(call.body, b"model")
+            assert span is not None
+            edits.append((*span, encode_text(self.model(call))))
+        if call.route.ask_usage is not None and self.asks_usage(call):
+            edits.append(call.route.ask_usage(call.body))
+        return splice(call.body, edits) if edits else call.body
+
+    def edits(self, call: Call) -> tuple[str, ...]:
+        """What `body` changes, for the record."""
+        model = ("model",) if call.model in self.aliases else ()
+        return (*model, "include_usage") if self.asks_usage(call) else model
 
     def _standing(self, route: Route) -> Standing:
         """What is the same for every call: the start of the first line, our own fields, and those to look for."""
@@ -102,8 +133,14 @@ class Ways:
     """All integrations of a snapshot of the settings."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, environ: Mapping[str, str], simulated: Callable[[], str] | None
+        self,
+        settings: Settings,
+        clock: Clock,
+        environ: Mapping[str, str],
+        simulated: Callable[[], str] | None,
+        seller: Callable[[str], str],
     ) -> None:
+        """`simulated` gives the built-in provider's base URL, `seller` says whose base URL one is, if anybody's."""
         self._ways: list[Way] = []
         origins: dict[tuple[str, int, bool, bool], Origin] = {}
         tls: ssl.SSLContext | None = None
@@ -120,23 +157,35 @@ class Ways:
             key = (parts.hostname or "", parts.port or (443 if secure else 80), secure, private)
             if key not in origins:
                 origins[key] = Origin(key[0], key[1], tls if secure else None, private, settings.forward, clock)
+            provider = "simulated" if integration.provider == "simulated" else seller(base) or name
             secret = credential(integration.credential, environ) if integration.credential else ""
-            self._ways.append(Way(name, integration, origins[key], base, secret))
+            self._ways.append(Way(name, integration, origins[key], base, secret, provider))
         self._origins = origins
 
-    def choose(self, call: Call) -> Way:
-        """The first integration that speaks the call's dialect and serves its model."""
+    def choose(self, call: Call, caller: Caller) -> Way:
+        """The first integration that speaks the call's dialect, serves its model and is open to the caller."""
         dialect = call.route.dialect
+        closed = False
         for way in self._ways:
             if dialect in way.dialects and (not way.models or (call.fields is not None and way.serves(call.model))):
+                if not way.admits(caller):
+                    closed = True
+                    continue
+                if way.lacks_key(caller):
+                    raise ProviderKeyMissing(
+                        f"the integration `{way.name}` has no credential: send your provider's key where clients put"
+                        " it, and the virtual key in x-tidegate-key"
+                    )
                 return way
+        if closed:
+            raise Forbidden(f"the key `{caller.key}` may not use the integration that serves this call")
         if call.fields is None:
             raise NotFound(f"no integration speaks the dialect of {dialect.name}")
         raise NotFound(f"no integration serves the model `{call.model[:100]}`")
 
-    def models(self, dialect: Dialect) -> tuple[str, ...] | None:
-        """The names that the settings list for a dialect; None where an integration serves whatever it has."""
-        ways = [way for way in self._ways if dialect in way.dialects]
+    def models(self, dialect: Dialect, caller: Caller) -> tuple[str, ...] | None:
+        """The names that the settings list for a dialect and a caller; None where a provider must be asked."""
+        ways = [way for way in self._ways if dialect in way.dialects and way.admits(caller)]
         if not ways or any(not way.models for way in ways):
             return None
         names = [n for way in ways for n in (*way.models, *way.aliases) if not n.endswith("*")]

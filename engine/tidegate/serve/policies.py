@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tidegate.decide.live import Live
 
 # What a gateway acts upon by now. A policy that says more is refused, and not half obeyed.
-CARRIED_OUT: Final = frozenset(("deny", "warn"))
+CARRIED_OUT: Final = frozenset(("deny", "warn", "evidence"))
 
 
 def live(settings: Settings, told: Callable[[str], None]) -> Live | None:

@@ -21,14 +21,17 @@ from pathlib import Path
 import msgspec
 
 from tidegate import __version__
-from tidegate.configuration import address
+from tidegate.configuration import address, exposure
 from tidegate.errors import StartError, TidegateError
+from tidegate.identify.held import Keys
 from tidegate.serve.admin import Admin
 from tidegate.serve.board import Board
 from tidegate.serve.channel import Channel, Message, pair
+from tidegate.serve.ledger import end, ledger_of, write
 from tidegate.serve.listen import open_listeners, open_tcp
 from tidegate.serve.policies import check_policies
-from tidegate.serve.worker import identity, work
+from tidegate.serve.tables import prices_of, registry_of
+from tidegate.serve.worker import Inherited, identity, work
 from tidegate.settings import Serve, Settings
 
 WATCH = 0.1  # seconds between looks at the heartbeats
@@ -36,14 +39,16 @@ SHORT_LIFE = 0.25  # a worker that dies sooner after its start is part of a cras
 BACKOFF_FIRST = 0.05
 BACKOFF_MOST = 5.0
 KILL_AFTER = 3.0  # seconds beyond the drain until workers that do not end are killed
+LEDGER = 10.0  # seconds that the ledger is waited for at the end
 ECHO = 10.0  # seconds in which the same words of another worker are not said again
 
 
 class Slot:
-    """One worker's place: its sockets stay, its processes come and go."""
+    """One process's place: its sockets stay, its processes come and go. `number` is None for the sequencer."""
 
-    def __init__(self, number: int, sockets: list[socket.socket]) -> None:
+    def __init__(self, number: int | None, sockets: list[socket.socket]) -> None:
         self.number = number
+        self.name = "the sequencer" if number is None else f"worker {number}"
         self.sockets = sockets
         self.pid = 0
         self.pidfd = -1
@@ -66,7 +71,11 @@ class Supervisor:
         self._settings = settings
         self._reload = reload
         self._selector = selectors.DefaultSelector()
+        self._sequencer = Slot(None, [])
+        self._slots: list[Slot] = []
+        self._wake = -1
         self._draining = 0.0  # when the drain must be over; 0 while serving
+        self._writing = False  # the ledger can be written: workers need it from their first call on
         self._announced = False
         self._said: dict[str, float] = {}  # by worker's words: when they were passed on
 
@@ -78,6 +87,12 @@ class Supervisor:
         self._board = Board(slots)
         identity(self._settings)  # a worker would fail over it again and again
         check_policies(self._settings)
+        self._keys = Keys(Path(self._settings.data), say)
+        self._ledger = ledger_of(self._settings)
+        end(self._ledger, say)
+        self._start(self._sequencer)  # it gets ready while this process loads what the workers share
+        self._registry = registry_of(self._settings)
+        self._prices = prices_of(self._settings)
         sockets = open_listeners(serve.listen, slots)
         self._slots = [Slot(number, each) for number, each in enumerate(sockets)]
         place = address(serve.admin)
@@ -89,6 +104,7 @@ class Supervisor:
         gc.freeze()
         while not self._draining or any(slot.pid for slot in self._slots):
             self._turn()
+        self._end_sequencer()
         self._admin.close()
         for text in serve.listen:
             if isinstance(path := address(text), str):
@@ -96,15 +112,17 @@ class Supervisor:
 
     def _turn(self) -> None:
         now = time.monotonic()
-        for slot in self._slots:
-            if not slot.pid and not self._draining and now >= slot.start_at:
+        workers = self._slots if self._writing and not self._draining else []
+        for slot in (self._sequencer, *workers):
+            if not slot.pid and now >= slot.start_at:
                 self._start(slot)
         for key, _ in self._selector.select(WATCH):
             key.data()
         if time.monotonic() - now > self._settings.serve.hang / 2:
-            for slot in self._slots:  # we stood still ourselves: silence proves nothing
-                self._board.beat(slot.number)
+            for number in range(len(self._slots)):  # we stood still ourselves: silence proves nothing
+                self._board.beat(number)
         for slot in self._slots:
+            assert slot.number is not None
             if slot.pid and self._board.silent_for(slot.number) > self._settings.serve.hang:
                 say(f"worker {slot.number} (pid {slot.pid}) hangs: killed")
                 self._board.beat(slot.number)
@@ -116,25 +134,36 @@ class Supervisor:
     # workers
 
     def _start(self, slot: Slot) -> None:
+        try:
+            epoch = 0 if slot.number is None else self._ledger.new_epoch()
+        except OSError as error:
+            say(f"{slot.name} cannot start: its journal has no epoch: {(error.strerror or '').lower()}")
+            slot.start_at = time.monotonic() + BACKOFF_MOST
+            return
         ours, theirs = pair()
-        self._board.beat(slot.number)
+        if slot.number is not None:
+            self._board.beat(slot.number)
+        self._keys.check(time.monotonic())
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
-            self._become_worker(slot, ours, theirs)
+            self._become(slot, epoch, ours, theirs)
         theirs.close()
         slot.pid, slot.pidfd, slot.channel = pid, os.pidfd_open(pid), ours
         slot.started, slot.ready = time.monotonic(), False
         self._selector.register(slot.pidfd, selectors.EVENT_READ, lambda: self._ended(slot))
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._hear(slot))
 
-    def _become_worker(self, slot: Slot, ours: Channel, theirs: Channel) -> None:
+    def _become(self, slot: Slot, epoch: int, ours: Channel, theirs: Channel) -> None:
         """In the child: lets go of what is the supervisor's, works, and never returns."""
         code = 70
         try:
+            short = "tidegate-ledger" if slot.number is None else f"tidegate-w{slot.number}"
+            Path("/proc/self/comm").write_text(short)  # what `ps` and `top` show
             signal.set_wakeup_fd(-1)
-            os.close(self._wake)
+            if self._wake >= 0:
+                os.close(self._wake)
             for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(each, signal.SIG_IGN)
             self._let_go()
@@ -143,13 +172,17 @@ class Supervisor:
                 if other is not slot:
                     for listener in set(other.sockets) - set(slot.sockets):
                         listener.close()
-            number, board = slot.number, self._board
-            work(self._settings, slot.sockets, theirs, lambda: board.beat(number))
+            if slot.number is None:
+                write(self._ledger, theirs)
+            else:
+                number, board = slot.number, self._board
+                inherited = Inherited(self._settings, self._registry, self._prices, self._keys, self._ledger)
+                work(number, epoch, inherited, slot.sockets, theirs, lambda: board.beat(number))
             code = 0
         except TidegateError as error:
-            say(f"worker {slot.number}: {error.message}")
+            say(f"{slot.name}: {error.message}")
         except BaseException as error:
-            say(f"worker {slot.number} failed: {type(error).__name__}: {error}; this is a bug")
+            say(f"{slot.name} failed: {type(error).__name__}: {error}; this is a bug")
         finally:
             os._exit(code)
 
@@ -172,9 +205,13 @@ class Supervisor:
             self._pass_on(message.words)
             return
         slot.ready = True
+        if slot is self._sequencer:
+            self._writing = True
         if not self._announced and not self._draining and all(each.ready for each in self._slots):
             self._announced = True
             announce(self._settings, self._slots)
+            if not self._settings.identify.anonymous and not self._keys.keys:
+                say("there is no virtual key yet, and every call needs one: `tidegate keys create` makes it")
 
     def _pass_on(self, words: str) -> None:
         """Says what a worker has to say; all of them see the same files, so it is said once."""
@@ -197,13 +234,15 @@ class Supervisor:
         code = os.waitstatus_to_exitcode(status)
         pid, slot.pid, slot.channel, was_ready = slot.pid, 0, None, slot.ready
         slot.ready = False
+        if slot.number is not None:
+            end(self._ledger, say, slot.number)
         if self._draining:
             return
         slot.failures = 0 if was_ready and lived > SHORT_LIFE else slot.failures + 1
         delay = min(BACKOFF_FIRST * 2**slot.failures, BACKOFF_MOST) if slot.failures else 0.0
         slot.start_at = time.monotonic() + delay
         why = f"signal {-code}" if code < 0 else f"exit code {code}"
-        say(f"worker {slot.number} (pid {pid}) ended by {why}; replaced" + (f" in {delay:.2f} s" if delay else ""))
+        say(f"{slot.name} (pid {pid}) ended by {why}; replaced" + (f" in {delay:.2f} s" if delay else ""))
 
     # signals
 
@@ -229,6 +268,10 @@ class Supervisor:
         """Reads the settings again; what cannot be loaded leaves the last good ones in force."""
         try:
             settings = self._reload()
+            if settings.vocabulary != self._settings.vocabulary:
+                self._registry = registry_of(settings)
+            if settings.prices != self._settings.prices:
+                self._prices = prices_of(settings)
         except TidegateError as error:
             say(f"settings not reloaded: {error.message}")
             return
@@ -237,8 +280,14 @@ class Supervisor:
         if changed:
             say(f"needs a restart to be in force: {', '.join(changed)}")
             settings = msgspec.structs.replace(
-                settings, data=self._settings.data, serve=_keep(settings.serve, self._settings.serve)
+                settings,
+                data=self._settings.data,
+                serve=_keep(settings.serve, self._settings.serve),
+                record=msgspec.structs.replace(self._settings.record, evidence=settings.record.evidence),
             )
+            if flaw := exposure(settings):  # of the addresses that stay
+                say(f"settings not reloaded: {flaw}")
+                return
         self._settings = settings
         told = [slot.channel.send(Message("use", settings)) for slot in self._slots if slot.channel is not None]
         say(f"settings reloaded by {sum(told)} of {len(told)} workers")
@@ -253,6 +302,18 @@ class Supervisor:
                 each.close()
             if slot.channel is not None:
                 slot.channel.send(Message("drain"))
+
+    def _end_sequencer(self) -> None:
+        """When the last worker has ended: what they have recorded is brought into the ledger."""
+        slot = self._sequencer
+        if slot.channel is not None:
+            slot.channel.send(Message("drain"))
+        until = time.monotonic() + LEDGER
+        while slot.pid:
+            if time.monotonic() > until:  # what is left is brought in by the next start
+                os.kill(slot.pid, signal.SIGKILL)
+            for key, _ in self._selector.select(WATCH):
+                key.data()
 
     def _kill_all(self) -> None:
         for slot in self._slots:
@@ -314,7 +375,8 @@ def fixed(settings: Settings) -> dict[str, object]:
     """What cannot change while the gateway runs."""
     serve = settings.serve
     keys = ("listen", "admin", "tls", "workers")
-    return {"data": settings.data} | {f"serve.{key}": getattr(serve, key) for key in keys}
+    record = {f"record.{key}": getattr(settings.record, key) for key in ("audit", "stale", "origin", "checkpoints")}
+    return {"data": settings.data} | {f"serve.{key}": getattr(serve, key) for key in keys} | record
 
 
 def _keep(new: Serve, old: Serve) -> Serve:

@@ -7,40 +7,82 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, cast
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import uvloop
 
 from tidegate.accept.connection import LINGER
 from tidegate.clock import Clock
+from tidegate.count.calibration import Calibration
+from tidegate.count.metering import Meters
+from tidegate.count.prices import Prices
+from tidegate.count.registry import Registry
 from tidegate.errors import StartError, TidegateError
 from tidegate.forward.way import Ways
-from tidegate.pipeline import Pipeline
+from tidegate.identify.held import Keys
+from tidegate.pipeline import Pipeline, Snapshot
+from tidegate.record._journal import Journal
+from tidegate.record.evidence import Evidence
+from tidegate.record.places import Places
+from tidegate.record.records import LEAF
+from tidegate.record.subject_service import SubjectClient
 from tidegate.serve.channel import Channel, Message
+from tidegate.serve.ledger import memory_of
 from tidegate.serve.policies import live
 from tidegate.serve.simulated import Provider
+from tidegate.serve.tables import prices_of, registry_of
 from tidegate.settings import Settings
 
+THREADS = 2  # that count long prompts: more would only take turns
+SAVE = 60.0  # seconds after which what was learnt of vocabularies is kept
 GRACE = 1.0  # a drain leaves idle connections open so long: a request on its way finds an answer, not a reset
 
 
-def work(settings: Settings, sockets: list[socket.socket], channel: Channel, beat: Callable[[], None]) -> None:
+class Inherited(NamedTuple):
+    """What a worker has from the supervisor: made once, and shared by the memory of the fork."""
+
+    settings: Settings
+    registry: Registry
+    prices: Prices
+    keys: Keys
+    ledger: Places
+
+
+def work(
+    number: int,
+    epoch: int,
+    inherited: Inherited,
+    sockets: list[socket.socket],
+    channel: Channel,
+    beat: Callable[[], None],
+) -> None:
     """Serves until the channel says `drain` or ends; returns when everything under way is over."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the supervisor decides
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     gc.freeze()  # what was imported before the fork stays shared with the other workers
     gc.set_threshold(50_000, 20, 20)
-    uvloop.run(Worker(settings, sockets, channel, beat).run())
+    uvloop.run(Worker(number, epoch, inherited, sockets, channel, beat).run())
 
 
 class Worker:
     """The life of one worker process."""
 
     def __init__(
-        self, settings: Settings, sockets: list[socket.socket], channel: Channel, beat: Callable[[], None]
+        self,
+        number: int,
+        epoch: int,
+        inherited: Inherited,
+        sockets: list[socket.socket],
+        channel: Channel,
+        beat: Callable[[], None],
     ) -> None:
-        self._settings = settings
+        self._number = number
+        self._epoch = epoch
+        self._settings, self._registry, self._prices, self._keys, self._ledger = inherited
+        self._calibration = Calibration(Path(self._settings.data, "calibration"), number)
         self._sockets = sockets
         self._channel = channel
         self._beat = beat
@@ -56,7 +98,19 @@ class Worker:
             await self._simulate()
         self._ways = self._make_ways(self._settings)
         self._policies = live(self._settings, self._say)
-        self._pipeline = Pipeline(self._settings, self._ways, self._policies, self._clock)
+        self._threads = ThreadPoolExecutor(THREADS, "count")
+        journal = self._open_journal()
+        subjects = SubjectClient(self._ledger.socket, loop)
+        self._clock.watch(subjects)
+        evidence = Evidence(journal, subjects.subjects, self._number, self._epoch, loop, self._clock)
+        self._pipeline = Pipeline(self._snapshot(), self._keys, evidence, self._clock, self._threads)
+        self._keys.follow(self._clock, self._say)
+        for flaw in self._calibration.flaws:
+            self._say(flaw)
+        self._evidence = evidence
+        self._clock.watch(self)
+        self.check(0.0)
+        keeping = loop.create_task(self._keep())
         self._tls = identity(self._settings)
         servers = [
             await loop.create_server(self._protocol, sock=each, **self._handshake(each)) for each in self._sockets
@@ -65,6 +119,12 @@ class Worker:
         self._channel.send(Message("ready"))
         await self._over.wait()
         await self._drain(servers)
+        keeping.cancel()
+        evidence.close()
+        subjects.close()
+        journal.close()
+        self._save()
+        self._threads.shutdown(cancel_futures=True)
 
     def _protocol(self) -> asyncio.Protocol:
         return cast("asyncio.Protocol", self._pipeline.connect())
@@ -76,8 +136,45 @@ class Worker:
         patience = self._settings.accept.header_timeout
         return {"ssl": self._tls, "ssl_handshake_timeout": patience, "ssl_shutdown_timeout": LINGER}
 
+    def _open_journal(self) -> Journal:
+        record = self._settings.record
+        place = self._ledger.journal
+        try:
+            return Journal(
+                place,
+                self._number,
+                self._epoch,
+                memory=memory_of(self._ledger),
+                limit=LEAF,
+                audit=record.audit,
+                stale=record.stale,
+            )
+        except OSError as error:
+            raise StartError(f"the journal in `{place}` cannot be opened: {(error.strerror or '').lower()}") from None
+
+    def _snapshot(self) -> Snapshot:
+        meters = Meters(self._registry, self._calibration, self._prices, self._settings.forward.event)
+        return Snapshot(self._settings, self._ways, meters, self._policies)
+
+    async def _keep(self) -> None:
+        """Keeps what is learnt of vocabularies, now and then."""
+        while True:
+            await asyncio.sleep(SAVE)
+            await asyncio.to_thread(self._save)
+
+    def check(self, now: float) -> bool:
+        """The clock's question: are other policies in force than the ledger says?"""
+        self._evidence.policies(self._policies.digests if self._policies is not None else ("", ""))
+        return True
+
+    def _save(self) -> None:
+        try:
+            self._calibration.save()
+        except OSError as error:
+            self._say(f"what was learnt of vocabularies could not be kept: {(error.strerror or '').lower()}")
+
     def _make_ways(self, settings: Settings) -> Ways:
-        return Ways(settings, self._clock, os.environ, self._simulated_url)
+        return Ways(settings, self._clock, os.environ, self._simulated_url, self._prices.provider)
 
     def _simulated_url(self) -> str:
         assert self._simulated is not None
@@ -99,7 +196,11 @@ class Worker:
         if self._simulated is None:
             await self._simulate()
         try:
+            if settings.prices != self._settings.prices:
+                self._prices = await asyncio.to_thread(prices_of, settings)
             ways = self._make_ways(settings)
+            if settings.vocabulary != self._settings.vocabulary:
+                self._registry = await asyncio.to_thread(registry_of, settings)
         except TidegateError:
             return  # the supervisor has checked them; what it could not see leaves the last good ones in force
         before, self._ways = self._ways, ways
@@ -107,7 +208,7 @@ class Worker:
         if settings.policy != self._settings.policy:  # compiled in a thread: calls go on meanwhile
             self._policies = await asyncio.to_thread(live, settings, self._say)
         self._settings = settings
-        self._pipeline.use(settings, ways, self._policies)
+        self._pipeline.use(self._snapshot())
         before.close()
         if followed is not None and followed is not self._policies:
             await asyncio.to_thread(followed.close)

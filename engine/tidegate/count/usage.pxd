@@ -1,3 +1,0 @@
-from tidegate.model cimport Call
-
-cpdef usage(Call call)

@@ -1,0 +1,269 @@
+"""A worker's side of the ledger: records go into its journal, and who waits for one is told when it is durable.
+
+    evidence.write(make, new)       -> the record's number; `make` gets what stands at its head
+    evidence.wait(seq, waiting)     whether `waiting` has to wait: its `release` or `lost` is called later
+    evidence.of(caller, then)       the pseudonyms of a caller, at once or when its keys have come
+    evidence.refused(code)          a request that nobody is known for
+
+Nothing here waits. The writer of the journal is woken once a turn of the loop, and only for somebody who waits. When a
+commit fails, or takes too long, all who wait are told that there is no record; none of them may go on as if there were.
+"""
+
+import asyncio
+import heapq
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol
+
+from tidegate.clock import Clock
+from tidegate.errors import TidegateError
+from tidegate.model import Caller
+from tidegate.record._journal import Journal
+from tidegate.record.leaves import encode, raw_digest, refusals
+from tidegate.record.records import Gap, PolicyLoaded, Record, Who
+from tidegate.record.subjects import Kind, Subject, Subjects
+from tidegate.record.unrecorded import Unrecorded
+
+INTERVAL: Final = 10.0  # seconds that the refusals of callers nobody knows are counted together
+CODES: Final = 64  # different ones, counted apart
+
+Stamp = tuple[int, int, int, int]  # worker, epoch, seq, time
+
+
+class Waiting(Protocol):
+    """Who waits for a record."""
+
+    def release(self) -> None:
+        """It is durable."""
+        ...
+
+    def lost(self, error: TidegateError) -> None:
+        """It is not, and nobody knows whether it will be."""
+        ...
+
+
+class Known:
+    """A caller in pseudonyms, and the subject whose key its records go through."""
+
+    def __init__(self, who: Who, about: Subject) -> None:
+        self.who = who
+        self.about = about
+
+
+class Evidence:
+    """The journal of one worker."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        subjects: Subjects,
+        worker: int,
+        epoch: int,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+    ) -> None:
+        self.worker = worker
+        self.epoch = epoch
+        self.lost = 0  # answers that were held and could not be recorded
+        self._journal = journal
+        self._subjects = subjects
+        self._loop = loop
+        self._waiting: list[tuple[int, int, Waiting]] = []  # a heap
+        self._count = 0
+        self._failures = journal.failures
+        self._turning = False
+        self._begun: dict[bytes, int] = {}  # runs that have an intent and no outcome, in their order
+        self._refused: dict[str, int] = {}
+        self._policies = ["", ""]
+        self._dropped = 0
+        self._since = time.time_ns()
+        self._next = clock.now + INTERVAL
+        loop.add_reader(journal.fileno(), self._acknowledged)
+        clock.watch(self)
+
+    # records
+
+    def write(self, make: Callable[[Stamp], Record], new: bool = False) -> int:
+        """Takes a record: no kill of this process loses it. Raises Unrecorded where it cannot be kept."""
+        journal = self._journal
+        self._soon()
+        seq = journal.appended + 1
+        return journal.append(encode(make((self.worker, self.epoch, seq, time.time_ns()))), new)
+
+    def begun(self, run: bytes, seq: int) -> None:
+        """A run has an intent."""
+        self._begun[run] = seq
+
+    def ended(self, run: bytes) -> None:
+        """It has an outcome."""
+        self._begun.pop(run, None)
+
+    def policies(self, digests: tuple[str, str]) -> None:
+        """Records which policies are in force, where others were before."""
+        for place, (role, now) in enumerate(zip(("enforced", "shadow"), digests, strict=True)):
+            before = self._policies[place]
+            if now == before:
+                continue
+            try:
+                self.write(partial(_loaded, role, raw_digest(now), raw_digest(before)))
+            except Unrecorded:
+                continue  # it is said when the journal is well again
+            self._policies[place] = now
+
+    def refused(self, code: str) -> None:
+        """Counts a request that was refused before a caller was known: one record an interval says how many."""
+        if code not in self._refused and len(self._refused) >= CODES:
+            code = "other"
+        self._refused[code] = self._refused.get(code, 0) + 1
+
+    # waiting
+
+    def wait(self, seq: int, waiting: Waiting) -> bool:
+        """Whether the record is still to become durable; then `release` or `lost` follows, in a later callback."""
+        if not seq or self._journal.want(seq):  # without a number it was dropped, as best effort may
+            return False
+        self._count += 1
+        heapq.heappush(self._waiting, (seq, self._count, waiting))
+        self._soon()
+        return True
+
+    def _soon(self) -> None:
+        """At the end of this turn of the loop the journal's writer is woken, if it has reason to."""
+        if not self._turning:
+            self._turning = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turning = False
+        if not self._journal.turn():
+            self._lose()
+
+    def _acknowledged(self) -> None:
+        durable = self._journal.acknowledge()
+        waiting = self._waiting
+        while waiting and waiting[0][0] <= durable:
+            heapq.heappop(waiting)[2].release()
+        if self._journal.failures != self._failures:
+            self._failures = self._journal.failures
+            self._lose()
+        elif waiting:
+            self._journal.turn()
+
+    def _lose(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self.lost += len(waiting)
+        error = Unrecorded(self._journal.trouble or "the record of this call could not be kept")
+        for _, _, each in waiting:
+            each.lost(error)
+
+    def check(self, now: float) -> bool:
+        """The clock's question: has a commit become too old, and is it time to say who was refused?"""
+        if not self._journal.turn():
+            self._lose()
+        self._journal.keep(next(iter(self._begun.values()), self._journal.appended + 1))
+        if now >= self._next:
+            self._next = now + INTERVAL
+            self.say_refused()
+        if self._journal.dropped != self._dropped:
+            self._say_dropped()
+        return True
+
+    def _say_dropped(self) -> None:
+        """Under best effort what found no room is not forgotten: the ledger says how much is missing."""
+        count = self._journal.dropped - self._dropped
+        if self.write(partial(_missing, count)):  # else it was dropped itself, and is counted with the next
+            self._dropped += count
+
+    def say_refused(self) -> None:
+        """Records the refusals that were counted so far."""
+        if not self._refused:
+            return
+        counts, since = self._refused, self._since
+        try:
+            self.write(lambda at: refusals(counts, since, worker=at[0], epoch=at[1], seq=at[2], time=at[3]))
+        except Unrecorded:
+            return  # they stay counted, and are said when the journal is well again
+        self._refused = {}
+        self._since = time.time_ns()
+
+    # callers
+
+    def at_hand(self, caller: Caller) -> Known | None:
+        """The caller's pseudonyms, if all its keys are at hand."""
+        found: list[Subject] = []
+        for name in _names(caller):
+            subject = self._subjects.known(*name)
+            if subject is None:
+                return None
+            found.append(subject)
+        return _known(caller, found)
+
+    def of(self, caller: Caller, then: Callable[[Known | None], None]) -> None:
+        """Calls `then` with the caller's pseudonyms, at once where its keys are at hand; with None where they cannot be
+        had, and the call must not go on.
+        """
+        names = _names(caller)
+        found: list[Subject] = []
+
+        def next_one() -> None:
+            if len(found) == len(names):
+                then(_known(caller, found))
+            else:
+                self._subjects.find(met, *names[len(found)])
+
+        def met(subject: Subject | None) -> None:
+            if subject is None:
+                then(None)
+            else:
+                found.append(subject)
+                next_one()
+
+        next_one()
+
+    def close(self) -> None:
+        """Nothing is recorded any more."""
+        self._loop.remove_reader(self._journal.fileno())
+        self.say_refused()
+        self._lose_none()
+
+    def _lose_none(self) -> None:
+        """Who still waits is released by what the journal made durable as it closed, or told."""
+        self._journal.drain(1.0)
+        durable = self._journal.durable
+        waiting, self._waiting = self._waiting, []
+        for seq, _, each in waiting:
+            if seq <= durable:
+                each.release()
+            else:
+                each.lost(Unrecorded("the record of this call could not be kept"))
+
+
+def _loaded(role: str, now: bytes, before: bytes, at: Stamp) -> Record:
+    return PolicyLoaded(worker=at[0], epoch=at[1], seq=at[2], time=at[3], role=role, policy=now, before=before)
+
+
+def _missing(count: int, at: Stamp) -> Record:
+    worker, epoch, seq, now = at
+    return Gap(
+        worker=worker, epoch=epoch, seq=seq, time=now, of_worker=worker, of_epoch=epoch, first=0, count=count,
+        reason="dropped",
+    )  # fmt: skip
+
+
+def _names(caller: Caller) -> list[tuple[str, Kind, str]]:
+    names: list[tuple[str, Kind, str]] = [(caller.tenant, "tenant", "")]
+    if caller.key:
+        names.append((caller.tenant, "key", caller.key))
+    if caller.user:
+        names.append((caller.tenant, "user", caller.user))
+    return names
+
+
+def _known(caller: Caller, found: list[Subject]) -> Known:
+    tenant, about = found[0], found[-1]
+    key = found[1].pseudonym if caller.key else b""
+    user = about.pseudonym if caller.user else b""
+    session = about.session(caller.session) if caller.session else b""
+    parent = about.parent(caller.parent) if caller.parent else b""
+    return Known(Who(tenant.pseudonym, key, user, session, parent), about)

@@ -1,0 +1,1 @@
+cpdef bytes presented(bytes value)
