@@ -203,6 +203,20 @@ def test_the_writer_of_the_ledger_may_be_killed(tmp_path: Path) -> None:
     assert [said.kinds(run) for run in runs] == [["Intent", "Outcome"]] * len(runs)
 
 
+def test_a_gateway_leaves_nothing_in_shared_memory(tmp_path: Path) -> None:
+    before = set(Path("/dev/shm").iterdir())
+    with running(tmp_path, workers=2) as gateway:
+        assert gateway.ask(post(chat())).status == 200
+        (place,) = [each for each in set(Path("/dev/shm").iterdir()) - before if rings_of(each, tmp_path)]
+    assert not place.exists()
+
+
+def rings_of(place: Path, folder: Path) -> bool:
+    """Whether this is where the gateway of a folder has its workers' rings."""
+    whose = sha256(str(folder / ".tidegate" / "ledger").encode()).hexdigest()[:16]
+    return place.name == f"tidegate-{os.getuid()}-{whose}"
+
+
 def test_a_gateway_that_was_killed_goes_on_with_its_ledger(tmp_path: Path) -> None:
     gateway = Gateway(tmp_path, workers=2).start()
     first = gateway.ask(post(chat())).fields[RUN]

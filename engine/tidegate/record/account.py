@@ -8,7 +8,7 @@ import time
 from hashlib import sha256
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from msgspec.json import encode
 
 from tidegate.errors import TidegateError
@@ -18,6 +18,7 @@ from tidegate.record.evidence import Evidence, Known, Stamp
 from tidegate.record.leaves import decided, plain, raw_digest, raw_run, used
 from tidegate.record.records import Attempt, Bodies, Decided, Digest, Intent, Record, Spans, Used
 from tidegate.record.records import Outcome as OutcomeRecord
+from tidegate.record.unrecorded import Unrecorded
 
 NOTHING: Final = Decided("none")
 
@@ -118,10 +119,12 @@ class Account:
         """The call is over. Raises Unrecorded where that cannot be kept."""
         last = time.monotonic_ns() - self._start
 
-        def record(at: Stamp) -> Record:
-            return self._outcome(at, ended, reported, counted, cost, last)
-
-        seq = self._evidence.write(record)
+        try:
+            seq = self._evidence.write(lambda at: self._outcome(at, ended, reported, counted, cost, last))
+        except Unrecorded as error:
+            told = structs.replace(ended, error=error.code)  # what the caller gets in place of its end
+            self._evidence.later(self._run, lambda at: self._outcome(at, told, reported, counted, cost, last))
+            raise
         self._evidence.ended(self._run)
         return seq
 

@@ -7,7 +7,7 @@ cdef class Evidence:
     cdef object _journal, _subjects, _loop, _failures, _since
     cdef list _waiting, _policies
     cdef Py_ssize_t _count
-    cdef object _dropped
+    cdef object _dropped, _late
     cdef bint _turning
     cdef dict _begun, _refused
     cdef double _next

@@ -12,6 +12,7 @@ commit fails, or takes too long, all who wait are told that there is no record; 
 import asyncio
 import heapq
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
@@ -26,6 +27,7 @@ from tidegate.record.subjects import Kind, Subject, Subjects
 from tidegate.record.unrecorded import Unrecorded
 
 INTERVAL: Final = 10.0  # seconds that the refusals of callers nobody knows are counted together
+MOST_LATE: Final = 10_000  # ends of runs that wait for room
 CODES: Final = 64  # different ones, counted apart
 
 Stamp = tuple[int, int, int, int]  # worker, epoch, seq, time
@@ -74,6 +76,7 @@ class Evidence:
         self._failures = journal.failures
         self._turning = False
         self._begun: dict[bytes, int] = {}  # runs that have an intent and no outcome, in their order
+        self._late: deque[tuple[bytes, Callable[[Stamp], Record]]] = deque()
         self._refused: dict[str, int] = {}
         self._policies = ["", ""]
         self._dropped = 0
@@ -98,6 +101,21 @@ class Evidence:
     def ended(self, run: bytes) -> None:
         """It has an outcome."""
         self._begun.pop(run, None)
+
+    def later(self, run: bytes, make: Callable[[Stamp], Record]) -> None:
+        """The end of a run that finds no room now is recorded as soon as there is some."""
+        if len(self._late) < MOST_LATE:  # else it is recorded as aborted when this worker ends
+            self._late.append((run, make))
+
+    def _say_late(self) -> None:
+        while self._late:
+            run, make = self._late[0]
+            try:
+                self.write(make)
+            except Unrecorded:
+                return
+            self._late.popleft()
+            self.ended(run)
 
     def policies(self, digests: tuple[str, str]) -> None:
         """Records which policies are in force, where others were before."""
@@ -161,6 +179,7 @@ class Evidence:
         """The clock's question: has a commit become too old, and is it time to say who was refused?"""
         if not self._journal.turn():
             self._lose()
+        self._say_late()
         self._journal.keep(next(iter(self._begun.values()), self._journal.appended + 1))
         if now >= self._next:
             self._next = now + INTERVAL
@@ -224,6 +243,7 @@ class Evidence:
     def close(self) -> None:
         """Nothing is recorded any more."""
         self._loop.remove_reader(self._journal.fileno())
+        self._say_late()
         self.say_refused()
         self._lose_none()
 

@@ -1,5 +1,6 @@
 """The ledger of a gateway: made at the first start, brought to order after a crash, written by a process of its own."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -77,6 +78,14 @@ def memory_of(ledger: Places) -> Path | None:
     except OSError:
         return None
     return place if status.st_uid == os.getuid() and not status.st_mode & 0o077 else None
+
+
+def let_go(ledger: Places) -> None:
+    """The folder in shared memory goes with the gateway, unless a worker could not bring its journal to its end."""
+    place = memory_of(ledger)
+    if place is not None:
+        with contextlib.suppress(OSError):
+            place.rmdir()
 
 
 def end(ledger: Places, say: Say, worker: int | None = None) -> None:

@@ -27,7 +27,7 @@ from tidegate.identify.held import Keys
 from tidegate.serve.admin import Admin
 from tidegate.serve.board import Board
 from tidegate.serve.channel import Channel, Message, pair
-from tidegate.serve.ledger import end, ledger_of, write
+from tidegate.serve.ledger import end, ledger_of, let_go, write
 from tidegate.serve.listen import open_listeners, open_tcp
 from tidegate.serve.policies import check_policies
 from tidegate.serve.tables import prices_of, registry_of
@@ -105,6 +105,7 @@ class Supervisor:
         while not self._draining or any(slot.pid for slot in self._slots):
             self._turn()
         self._end_sequencer()
+        let_go(self._ledger)
         self._admin.close()
         for text in serve.listen:
             if isinstance(path := address(text), str):
