@@ -91,7 +91,7 @@ class Forward(Section, frozen=True):
 
 
 class Prices(Section, frozen=True):
-    """What models cost, in dollars a million tokens, for `tidegate prices`; docs/prices.md has all that can be said."""
+    """What models cost, in dollars a million tokens; docs/prices.md has all that can be said."""
 
     file: str = ""  # a table that `tidegate prices update` wrote; empty: the one that came with this version
     unknown: str = "deny"  # a model without a price is refused, or costs what stands here, `input=15 output=75`
