@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.ledgers import Said
+from tests.faketime import movable_clock
 from tests.faults.load import RUN, Line, Lost
-from tests.gateway import Gateway, chat, children, post
+from tests.gateway import Gateway, chat, children, post, running
 
 PLAIN = post(chat())
 STREAM = post(chat("simulated-pace-2+words-10", stream=True))
@@ -86,3 +87,22 @@ def test_what_was_answered_is_on_record_whatever_is_killed(tmp_path: Path, round
     assert not wrong
     ended = [kinds for kinds in map(said.kinds, said.of) if kinds not in (["Intent", "Outcome"], ["Intent", "Aborted"])]
     assert not [kinds for kinds in ended if kinds != ["Outcome"]], "a call without an end, or with two"
+
+
+def test_clocks_that_jump_change_nothing(tmp_path: Path) -> None:
+    """The wall clock of all processes, an hour and a day there and back, while calls are answered and recorded."""
+    clock, environ = movable_clock(tmp_path)
+    runs = []
+    with running(tmp_path, workers=2, env=environ) as gateway:
+        for jump in ("+0", "+3600", "-3600", "-10", "+86400", "+0"):
+            clock.write_text(jump)
+            for request in (PLAIN, STREAM) * 5:
+                answer = gateway.ask(request)
+                assert answer.status == 200
+                runs.append(answer.fields["x-tidegate-run-id"])
+            time.sleep(1.1)  # for a checkpoint at that time
+    said = Said(tmp_path / ".tidegate")
+    assert [said.kinds(run) for run in runs] == [["Intent", "Outcome"]] * len(runs)
+    for run in runs:
+        spans = said.outcome(run).spans
+        assert 0 < spans.decided <= spans.sent <= spans.first_byte <= spans.last_byte < 60_000_000_000
