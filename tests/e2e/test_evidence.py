@@ -67,7 +67,7 @@ def test_every_call_is_on_record_with_what_it_used(tmp_path: Path, evidence: str
         assert (outcome.status, outcome.error, outcome.stream) == (200, "", stream)
         assert outcome.evidence == evidence
         assert outcome.provider is not None
-        assert outcome.counted is not None
+        assert (outcome.counted is not None) == stream  # a whole answer is counted only where nobody reports
         assert outcome.cost > 0
         used[0] += outcome.provider.input
         used[1] += outcome.provider.output

@@ -144,8 +144,12 @@ class Metering:
         """What the provider has reported so far."""
         return self._reported if self._meter is None else self._meter.usage
 
-    def counted(self) -> Usage:
-        """What was counted, by the vocabulary of the model or what has been learnt about it."""
+    def counted(self) -> Usage | None:
+        """What was counted, by the vocabulary of the model or what has been learnt about it; None for a whole answer
+        that the provider has reported on, which is not counted too.
+        """
+        if self._reported is not None:
+            return None
         _, kind = self._meters.vocabulary(self._model)
         tokens = self.tokens
         if kind != "exact" and tokens:
@@ -159,11 +163,15 @@ class Metering:
         """Whether calls of this endpoint cost something."""
         return self.price is not None
 
-    def settled(self, counted: Usage, complete: bool) -> Usage:
+    def settled(self, counted: Usage | None, complete: bool) -> Usage:
         """What the call is charged for."""
         if complete:
             self.learn()
-        return settled(self.reported, counted, complete)
+        reported = self.reported
+        if counted is None:
+            assert reported is not None
+            return reported
+        return settled(reported, counted, complete)
 
     def cost(self, usage: Usage) -> int:
         """What that costs, in micro-cents."""
