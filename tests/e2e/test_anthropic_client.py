@@ -227,7 +227,7 @@ class TestErrors:
     )
     @pytest.mark.parametrize("beta", [False, True])
     def test_a_stream_that_breaks_raises(self, claude: anthropic.Anthropic, fault: str, words: str, beta: bool) -> None:
-        asked: Any = {"model": f"simulated-pace-1+{fault}", "messages": QUESTION, "max_tokens": 9, "stream": True}
+        asked: Any = {"model": f"simulated-pace-30+{fault}", "messages": QUESTION, "max_tokens": 9, "stream": True}
         stream: Any = claude.beta.messages.create(**asked) if beta else claude.messages.create(**asked)
         with pytest.raises(anthropic.APIStatusError, match=words):
             list(stream)

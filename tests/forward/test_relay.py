@@ -15,7 +15,10 @@ from tests.forward.scripted import Script, Scripted, scripted
 from tests.gateway import Gateway, chat, post, read_all, read_answer, running
 
 COUNT = itertools.count()
+# without waiting for records: what had not gone out when a stream broke would be a plain error
 SETTINGS = """
+[record]
+evidence = "async"
 [integration.scripted]
 provider = "openai"
 base_url = "http://127.0.0.1:{port}"

@@ -103,8 +103,8 @@ const behaviours = {
   async broken() {
     const error = await failure(chat('simulated-close-1', {}, { maxRetries: 1 }));
     const streams = ['stall-3', 'close-3', 'reset-3', 'huge-line', 'error-3'].flatMap((fault) => [
-      failure(all(chat(`simulated-pace-1+${fault}`, { stream: true }))),
-      failure(all(respond(`simulated-pace-1+${fault}`, { stream: true }))),
+      failure(all(chat(`simulated-pace-30+${fault}`, { stream: true }))),
+      failure(all(respond(`simulated-pace-30+${fault}`, { stream: true }))),
     ]);
     return { error, streams: (await Promise.all(streams)).map((each) => each.code ?? each.kind ?? each.answered.at(-1).type) };
   },
