@@ -31,7 +31,9 @@ class Gateway:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.port, self.admin_port = free_port(), free_port()
+        self.port = self.admin_port = free_port()
+        while self.admin_port == self.port:
+            self.admin_port = free_port()
         outside = {k: v for k, v in os.environ.items() if not k.startswith("TIDEGATE_")}
         self.env = outside | {"TIDEGATE_PRICES_UNKNOWN": "input=1 output=2"} | (env or {})  # tests make up models
         self.file = folder / "tidegate.toml"

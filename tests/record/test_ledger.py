@@ -1,7 +1,6 @@
 """A ledger in a program: what it has acknowledged is there after a kill, is proved to strangers, and can be erased."""
 
 import asyncio
-import contextlib
 import os
 import random
 import shutil
@@ -202,15 +201,15 @@ def test_a_failing_log_loses_nothing_and_is_gone_on_with(folder: Path, monkeypat
 
 
 def copied(log: Path, to: Path) -> Path:
-    """A backup as docs/ledger.md has it: the checkpoint first, then what is there of the rest."""
+    """A backup as docs/ledger.md has it: the checkpoint first, then the rest until nothing went away meanwhile."""
     to.mkdir()
     shutil.copy(log / "checkpoint", to)
-    for path in sorted(log.rglob("*")):
-        if path.is_file() and "tile" in path.parts:
-            (to / path.relative_to(log)).parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):  # a partial tile that has become a full one
-                shutil.copy(path, to / path.relative_to(log))
-    return to
+    while True:
+        try:
+            shutil.copytree(log / "tile", to / "tile", dirs_exist_ok=True)
+            return to
+        except (FileNotFoundError, shutil.Error):
+            continue  # a partial tile has become a full one
 
 
 def test_a_ledger_that_is_being_written_has_no_faults_and_can_be_copied(
