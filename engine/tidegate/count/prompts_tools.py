@@ -8,6 +8,7 @@ What the cookbook leaves out is counted so: the properties of a property like it
 as it is written.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -53,13 +54,7 @@ _FORMAT: Final = msgspec.json.Decoder(Format | None)
 
 def tools(tally: Tally, tools: Raw) -> None:
     """The tools on offer; what the provider's own tools tell the model is not known."""
-    offered = tally.read(tools, _LIST)
-    if not offered:
-        return
-    tally.plain = False
-    tally.framing += TOOLS
-    for each in offered:
-        tally.tools += 1
+    for each in _offered(tally, tools):
         tool = tally.read(each, _TOOL)
         if tool is None:
             continue
@@ -74,16 +69,21 @@ def tools(tally: Tally, tools: Raw) -> None:
 
 def functions(tally: Tally, functions: Raw) -> None:
     """The older form of tools."""
-    offered = tally.read(functions, _LIST)
-    if not offered:
-        return
-    tally.plain = False
-    tally.framing += TOOLS
-    for each in offered:
-        tally.tools += 1
+    for each in _offered(tally, functions):
         function = tally.read(each, _FUNCTION)
         if function is not None:
             _function(tally, function)
+
+
+def _offered(tally: Tally, json: Raw) -> Iterator[Raw]:
+    """Each of the tools of a list, counted; what all of them together take is counted with the first."""
+    offered = tally.read(json, _LIST)
+    for number, each in enumerate(offered or ()):
+        if not number:
+            tally.plain = False
+            tally.framing += TOOLS
+        tally.tools += 1
+        yield each
 
 
 def _function(tally: Tally, function: Function) -> None:

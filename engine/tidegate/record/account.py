@@ -100,10 +100,7 @@ class Account:
     def _intent(self, at: Stamp) -> Record:
         decision = self._decision
         return Intent(
-            worker=at[0],
-            epoch=at[1],
-            seq=at[2],
-            time=at[3],
+            **at,
             run=self._run,
             who=self._known.who,
             evidence=self.mode,
@@ -118,7 +115,6 @@ class Account:
     def outcome(self, ended: Outcome, reported: Usage | None, counted: Usage | None, cost: int) -> int:
         """The call is over. Raises Unrecorded where that cannot be kept."""
         last = time.monotonic_ns() - self._start
-
         try:
             seq = self._evidence.write(lambda at: self._outcome(at, ended, reported, counted, cost, last))
         except Unrecorded as error:
@@ -144,10 +140,7 @@ class Account:
         if self._sent_at:
             attempts = (Attempt(self._integration, ended.status if self._answered else 0, ended.error or ""),)
         return OutcomeRecord(
-            worker=at[0],
-            epoch=at[1],
-            seq=at[2],
-            time=at[3],
+            **at,
             run=self._run,
             who=self._known.who,
             evidence=self.mode,

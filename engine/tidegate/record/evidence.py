@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Protocol, TypedDict
 
 from tidegate.clock import Clock
 from tidegate.errors import TidegateError
@@ -30,7 +30,14 @@ INTERVAL: Final = 10.0  # seconds that the refusals of callers nobody knows are 
 MOST_LATE: Final = 10_000  # ends of runs that wait for room
 CODES: Final = 64  # different ones, counted apart
 
-Stamp = tuple[int, int, int, int]  # worker, epoch, seq, time
+
+class Stamp(TypedDict):
+    """What stands at the head of a record."""
+
+    worker: int
+    epoch: int
+    seq: int
+    time: int
 
 
 class Waiting(Protocol):
@@ -92,7 +99,8 @@ class Evidence:
         journal = self._journal
         self._soon()
         seq = journal.appended + 1
-        return journal.append(encode(make((self.worker, self.epoch, seq, time.time_ns()))), new)
+        at: Stamp = {"worker": self.worker, "epoch": self.epoch, "seq": seq, "time": time.time_ns()}
+        return journal.append(encode(make(at)), new)
 
     def begun(self, run: bytes, seq: int) -> None:
         """A run has an intent."""
@@ -200,7 +208,7 @@ class Evidence:
             return
         counts, since = self._refused, self._since
         try:
-            self.write(lambda at: refusals(counts, since, worker=at[0], epoch=at[1], seq=at[2], time=at[3]))
+            self.write(lambda at: refusals(counts, since, **at))
         except Unrecorded:
             return  # they stay counted, and are said when the journal is well again
         self._refused = {}
@@ -260,15 +268,11 @@ class Evidence:
 
 
 def _loaded(role: str, now: bytes, before: bytes, at: Stamp) -> Record:
-    return PolicyLoaded(worker=at[0], epoch=at[1], seq=at[2], time=at[3], role=role, policy=now, before=before)
+    return PolicyLoaded(**at, role=role, policy=now, before=before)
 
 
 def _missing(count: int, at: Stamp) -> Record:
-    worker, epoch, seq, now = at
-    return Gap(
-        worker=worker, epoch=epoch, seq=seq, time=now, of_worker=worker, of_epoch=epoch, first=0, count=count,
-        reason="dropped",
-    )  # fmt: skip
+    return Gap(**at, of_worker=at["worker"], of_epoch=at["epoch"], first=0, count=count, reason="dropped")
 
 
 def _names(caller: Caller) -> list[tuple[str, Kind, str]]:
