@@ -1,12 +1,16 @@
 """What pyproject.toml cannot say: the compiled modules, and the files that travel with the package."""
 
 import gzip
+import os
+import subprocess
+import sys
 from hashlib import sha256
 from pathlib import Path
 from shutil import copytree
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 ENGINE = Path("engine")
@@ -33,6 +37,16 @@ class BuildWithPolicies(build_py):
         return super().get_source_files() + [str(path) for path in sources]
 
 
+class BuildWithTables(build_ext):
+    """The tables of the published vocabularies belong to the compiled counter: they are made when that is."""
+
+    def run(self) -> None:
+        super().run()
+        package = ENGINE if self.inplace else Path(self.build_lib)
+        environment = os.environ | {"PYTHONPATH": str(package.absolute())}
+        subprocess.run([sys.executable, "-m", "tidegate.count.vocabulary"], check=True, env=environment)
+
+
 def prove_ranks() -> None:
     """Whoever carried the rank files here need not be trusted: they are those that their publisher pins."""
     for line in (RANKS / "SHA256SUMS").read_text().splitlines():
@@ -49,7 +63,7 @@ def extension(source: Path) -> Extension:
 
 setup(
     options={"build_ext": {"parallel": 2}},
-    cmdclass={"build_py": BuildWithPolicies},
+    cmdclass={"build_py": BuildWithPolicies, "build_ext": BuildWithTables},
     ext_modules=cythonize(
         [extension(source) for source in SOURCES],
         compiler_directives={

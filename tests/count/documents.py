@@ -110,8 +110,11 @@ def response(random: Random) -> dict[str, Any]:
 
 def message(random: Random) -> dict[str, Any]:
     kind = random.choice(
-        (*("content_block_delta",) * 5, "content_block_start", "message_start", "message_delta", "ping", "message_stop")
-    )
+        (
+            *("content_block_delta",) * 5, "content_block_start", "content_block_stop", "message_start",
+            "message_delta", "ping", "message_stop",
+        )
+    )  # fmt: skip
     fields: dict[str, Any] = {"type": kind}
     if kind == "content_block_delta":
         name, below = random.choice(
@@ -129,6 +132,8 @@ def message(random: Random) -> dict[str, Any]:
             "index": random.randrange(3),
             "content_block": random.choice((block, {"type": "text", "text": text(random)})),
         }
+    elif kind == "content_block_stop":
+        fields["index"] = random.randrange(3)
     elif kind == "message_start":
         fields["message"] = {"content": [], "usage": {"input_tokens": 3, "output_tokens": 0}}
     elif kind == "message_delta":

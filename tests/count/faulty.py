@@ -69,8 +69,15 @@ METER_FAULTS = (
     Fault("more may follow a document", "walk.h", "s && blank(s, w->end) == w->end;", "s;"),
     Fault("a comma is left where usage was", "walk.h", "w->usage = before ? before : key;", "w->usage = key;"),
     Fault("texts of one kind are one text", "texts.h", "(uint64_t)found->part << 16 | found->subpart", "0"),
-    Fault("one text is counted anew", "texts.h", "text && text->changed; text = text->next)", "text; text = NULL)"),
+    Fault("one text is counted anew", "texts.h", "text->changed; text = text->next) text_s", "1; text = NULL) text_s"),
     Fault("half a character goes on", "texts.h", "if (!text->stream.cut) return true;", "return true;"),
+    Fault("what is held has no tokens", "stream.h", "? x->done + x->held : ENDLESS", "? x->done : ENDLESS"),
+    Fault("a long piece is guessed", "stream.h", "? x->done + x->held : ENDLESS", "? x->done + x->held : 0"),
+    Fault("the last text has all tokens", "texts.h", "most += stream_most(", "most = stream_most("),
+    Fault("a call begins with its arguments", "walk.h", "kind >= NAME && kind <=", "kind > NAME && kind <="),
+    Fault("names are kept", "texts.h", "return kind != NAME && kind != FUNCTION_NAME;", "return true;"),
+    Fault("the ring does not turn", "tail.h", "t->end = (t->end + n) % t->limit;", "t->end = n % t->limit;"),
+    Fault("half a character is kept", "tail.h", "(out[left] & 0xC0) == 0x80) left++;", "0) left++;"),
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ def state(meter: Meter) -> dict[str, Any]:
         "choices": meter.choices,
         "done": meter.done,
         "error": meter.error,
+        "calling": meter.calling,
         "of choices": [meter.tokens_of(choice) for choice in range(4)],
     }
 
@@ -30,10 +31,11 @@ def state(meter: Meter) -> dict[str, Any]:
 def expected_state(expected: wire.Expected) -> dict[str, Any]:
     return {
         "tokens": expected.tokens,
-        "finish": expected.finish,
+        "finish": dict(expected.finish),
         "choices": expected.choices,
         "done": expected.done,
         "error": expected.error,
+        "calling": expected.calling,
         "of choices": [expected.tokens_of(choice) for choice in range(4)],
     }
 
@@ -157,6 +159,80 @@ def cut(stream: bytes, size: int) -> Iterator[bytes]:
     return (stream[at : at + size] for at in range(0, len(stream), size))
 
 
+def watched(make: MakeMeter, seed: int, wanted: int) -> Iterator[Difference]:
+    """Streams that are asked about as often as chance wants, and stopped at one of the questions, or never."""
+    random = Random(seed)
+    for number in range(wanted):
+        endpoint = documents.ENDPOINTS[number % len(documents.ENDPOINTS)]
+        stream = documents.stream(endpoint, random, random.randrange(1, 24), random.choice((0.0, 0.3)))
+        steps = [random.choice((0, 0, 1, 2, 5, 10, 30)) for _ in range(40)]
+        last = random.choice((0, 1, 2, 5, 39))
+        if wrong := stopped_otherwise(make, endpoint, stream, documents.reads(stream, random), steps, last):
+            yield f"{endpoint}, {steps[: last + 1]}: {wrong}", stream
+
+
+def stopped_otherwise(
+    make: MakeMeter, endpoint: str, stream: bytes, reads: Iterable[bytes], steps: list[int], last: int
+) -> str | None:
+    """What is wrong with a stream that is stopped at the question of this number."""
+    framed, expected = wire.Events(stream), wire.Expected(endpoint)
+    threshold, wanted, asked, at = steps[0], list[int](), list[int](), len(stream)
+    before = expected_state(expected)
+    for start, event in zip([0, *framed.boundaries], [*framed.events, framed.tail], strict=True):
+        before, size = expected_state(expected), sum(map(len, expected.texts.values()))
+        expected.event(event)
+        if sum(map(len, expected.texts.values())) == size or expected.tokens <= threshold:
+            continue
+        wanted.append(expected.tokens)
+        if len(wanted) > last:
+            at = start
+            break
+        threshold = expected.tokens + steps[len(wanted)]
+
+    def reached(tokens: int) -> int:
+        asked.append(tokens)
+        return -1 if len(asked) > last else tokens + steps[len(asked)]
+
+    meter = make(endpoint, published("o200k_base"), limit=LIMIT)
+    meter.watch(steps[0], reached)
+    passed = b"".join(meter.feed(read) for read in reads) + meter.rest()
+    if asked != wanted:
+        return f"it asked at {asked} and not at {wanted}"
+    if meter.stopped != (len(wanted) > last):
+        return f"stopped: {meter.stopped}"
+    if passed != stream[:at]:
+        return f"{len(passed)} bytes have gone on and not {at}"
+    after = expected_state(expected)
+    counts = {"tokens": after["tokens"], "of choices": after["of choices"]}
+    right = before | counts if meter.stopped else after
+    return None if state(meter) == right else f"{state(meter)} and not {right}"
+
+
+def tails(make: MakeMeter, seed: int, wanted: int) -> Iterator[Difference]:
+    """Streams whose last text is kept; no event of theirs has more than one."""
+    random = Random(seed)
+    for number in range(wanted):
+        endpoint = documents.ENDPOINTS[number % len(documents.ENDPOINTS)]
+        stream = documents.stream(endpoint, random, random.randrange(1, 12), random.choice((0.0, 0.3)))
+        framed, expected, limit = wire.Events(stream), wire.Expected(endpoint), random.choice((1, 2, 5, 20, 64, 1000))
+        meter = make(endpoint, published("o200k_base"), limit=LIMIT)
+        meter.keep_text(limit)
+        for event in [*framed.events, framed.tail]:
+            texts = len(expected.said)
+            expected.event(event)
+            if len(expected.said) > texts + 1:
+                break
+        else:
+            for read in documents.reads(stream, random):
+                meter.feed(read)
+            meter.rest()
+            text = "".join(expected.said)
+            exact = text.encode()[-limit:].decode("utf-8", "ignore")
+            spoilt = "\ufffd" in text  # in place of bytes that may have been fewer than it has
+            if not text.endswith(meter.tail) if spoilt else meter.tail != exact:
+                yield f"{endpoint}, {limit}: {meter.tail!r} and not {exact!r}", stream
+
+
 CHECKS: tuple[Callable[[MakeMeter], Iterator[Difference]], ...] = (
     rare,
     lambda make: alike(make, seed=5, wanted=300),
@@ -164,4 +240,6 @@ CHECKS: tuple[Callable[[MakeMeter], Iterator[Difference]], ...] = (
     lambda make: stripped(make, seed=3, wanted=50),
     lambda make: single(make, seed=2, wanted=3_000),
     lambda make: cut_everywhere(make, seed=4, wanted=2),
+    lambda make: watched(make, seed=6, wanted=400),
+    lambda make: tails(make, seed=7, wanted=400),
 )

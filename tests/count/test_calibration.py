@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.count import texts
 from tidegate.count import calibration_file as files
 from tidegate.count.calibration import Calibrated, Calibration, teaches_output, teaches_prompt
-from tidegate.count.evidence import ERRORS, GREATEST, LEAST, Evidence, Learnt, assumed, prior, rates, seen
+from tidegate.count.evidence import ERRORS, GREATEST, LEAST, Evidence, Learnt, Rate, assumed, prior, rates
 from tidegate.count.features import BUCKETS, Features, features
 from tidegate.count.prompts import PromptCount
 from tidegate.count.tokens import count_tokens
@@ -245,7 +245,7 @@ def test_which_outputs_teach(more: dict[str, int | str], expected: bool) -> None
 # evidence adds up
 
 CALLS = st.tuples(st.integers(1, 10**6), st.floats(0.1, 10), st.floats(0, 5)).map(
-    lambda call: seen(call[0], round(call[0] * call[1]), call[2])
+    lambda call: Evidence().after(call[0], round(call[0] * call[1]), call[2])
 )
 EVIDENCE = st.lists(CALLS, max_size=6).map(lambda calls: sum_of(calls))
 
@@ -295,7 +295,7 @@ def test_a_ratio_is_never_beyond_those_of_vocabularies(every: list[Evidence], mo
 @UNTIMED
 @given(st.floats(0, 10))
 def test_an_error_is_never_taken_for_a_smaller_one(error: float) -> None:
-    assert seen(100, 100, error).error >= min(error * 100, ERRORS[-1])
+    assert Evidence().after(100, 100, error).error >= min(error * 100, ERRORS[-1])
 
 
 @UNTIMED
@@ -446,3 +446,13 @@ def test_the_largest_file_can_be_read_again(tmp_path: Path) -> None:
     files.write(tmp_path / "calibration-0.json", models)
     assert (tmp_path / "calibration-0.json").stat().st_size < files.LARGEST // 2
     assert Calibration(tmp_path, 0).flaws == []
+
+
+@UNTIMED
+@given(st.floats(LEAST, GREATEST), st.integers(-5, 10**9))
+def test_the_way_back_is_the_least_number_that_leads_there(ratio: float, tokens: int) -> None:
+    rate = Rate(ratio, 10, "calibrated")
+    back = rate.back(tokens)
+    assert back >= 0
+    assert rate.of(back) >= tokens
+    assert back == 0 or rate.of(back - 1) < tokens

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from tidegate.count.calibration import Calibration
+from tidegate.count.features import Features
 from tidegate.count.metering import Metering, Meters
 from tidegate.count.prices import Prices
 from tidegate.count.prices_table import shipped
@@ -173,7 +174,7 @@ def test_a_broken_call_teaches_nothing(meters: Meters) -> None:
 
 def test_models_that_callers_make_up_are_forgotten(meters: Meters) -> None:
     for number in range(5000):
-        meters.vocabulary(f"made-up-{number}")
+        meters.terms(f"made-up-{number}", "house")
     assert meters.known <= 4096
 
 
@@ -190,3 +191,107 @@ def test_a_model_without_a_price_is_refused_or_costs_the_stated_maximum(meters: 
     with pytest.raises(PriceUnknown, match="nobody-s"):
         opened(strict, "nobody-s")
     assert opened(strict, "nobody-s", "simulated").cost(usage) == 100_000_000
+
+
+def test_the_most_that_a_call_can_use(meters: Meters, tmp_path: Path) -> None:
+    limited = Prices(shipped(), {"small": "input=1 output=2 max_output=50", "open": "input=1 output=2"})
+    own = Meters(PUBLISHED, Calibration(tmp_path, 1), limited, 1 << 20)
+    for model, stated, n, output, note in (
+        ("small", 10, 1, 10, "the caller states less than the model can"),
+        ("small", 70, 1, 50, "the model cannot write more"),
+        ("small", None, 1, 50, "nothing is stated"),
+        ("small", 10, 3, 30, "several answers"),
+        ("small", None, 3, 150, "several answers of the model's own length"),
+        ("small", 0, 1, 0, "no answer is asked for"),
+        ("open", 70, 1, 70, "nobody knows what the model can"),
+        ("open", None, 1, None, "nobody knows anything"),
+    ):
+        metering = opened(own, model)
+        prompt = metering.estimate.prompt_tokens
+        cost = None if output is None else 100 * prompt + 200 * output
+        assert metering.most(stated, n) == (output, cost), note
+    embedding = call("embeddings", model="text-embedding-3-small", input=TEXT)
+    embedded = meters.open(embedding, embedding.model, "openai")
+    assert embedded.most(None, 1) == (0, embedded.cost_of(embedded.estimate.prompt_tokens, 0))
+    free = call("messages.count_tokens", model="claude-sonnet-4-5", messages=PROMPT)
+    assert meters.open(free, free.model, "anthropic").most(None, 1) == (0, 0)
+
+
+def test_tokens_that_are_nothing_else_cost_what_their_usage_does(meters: Meters) -> None:
+    for model in ("gpt-4o", "claude-sonnet-4-5", "gemini-2.5-pro", "deepseek-chat", "nobody-s"):
+        metering = opened(meters, model, "")
+        for read, said in ((0, 0), (1, 1), (1000, 500), (199_999, 7), (300_000, 9), (1_000_000_000_000, 10**12)):
+            usage = Usage(input_tokens=read, output_tokens=said, kind="estimated")
+            assert metering.cost_of(read, said) == metering.cost(usage), (model, read, said)
+    asked = call("messages.count_tokens", model="claude-sonnet-4-5", messages=PROMPT)
+    assert meters.open(asked, asked.model, "anthropic").cost_of(1000, 1000) == 0
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "claude-sonnet-4-5", "llama-3-70b", "taught"])
+def test_no_answer_grows_to_its_threshold_before_the_meter_has(meters: Meters, model: str) -> None:
+    if model == "taught":
+        for bucket, ratio in enumerate((0.7, 2.0, 1.3, 1.0)):
+            for _ in range(40):
+                meters.calibration.learn("openai", model, Features("output", bucket), 1000, round(1000 * ratio))
+    for threshold in (1, 7, 50, 90):
+        metering = opened(meters, model)
+        stream, raw, before = metering.stream(False), metering.raw_for(threshold), 0
+        for chunk in chunks(TEXT * 3 + "Прилив приходит и уходит. " * 3 + "{[(1,2),(3,4)]}" * 3)[:-1]:
+            stream.feed(chunk)
+            assert metering.so_far() < threshold or stream.tokens >= raw
+            before = stream.tokens
+        assert before > raw
+        assert metering.so_far() == metering.counted().output_tokens
+    exact = opened(meters)
+    assert [exact.raw_for(tokens) for tokens in (-1, 0, 1, 5000)] == [0, 0, 1, 5000]
+
+
+def test_what_is_learnt_meanwhile_changes_no_call_that_is_under_way(meters: Meters) -> None:
+    metering = opened(meters, "llama-3-70b")
+    stream = metering.stream(False)
+    for chunk in chunks(TEXT * 20):
+        stream.feed(chunk)
+    before = metering.so_far()
+    for bucket in range(4):
+        for _ in range(40):
+            meters.calibration.learn("openai", "llama-3-70b", Features("output", bucket), 1000, 2900)
+    assert metering.so_far() == metering.counted().output_tokens == before
+    later = opened(meters, "llama-3-70b")
+    stream = later.stream(False)
+    for chunk in chunks(TEXT * 20):
+        stream.feed(chunk)
+    assert later.so_far() > 2 * before
+
+
+def test_a_prompt_is_counted_for_the_model_that_it_goes_to(meters: Meters) -> None:
+    asked = call("chat.completions", model="our-favourite", messages=PROMPT)
+    assert meters.open(asked, "gpt-4o", "openai").estimate.prompt_kind == "exact"
+    assert meters.open(asked, "our-favourite", "openai").estimate.prompt_kind == "estimated"
+
+
+IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a"}}]}]
+TOOLS = [{"name": "f", "input_schema": {}}]
+
+
+@pytest.mark.parametrize(
+    ("note", "endpoint", "body", "models"),
+    [
+        ("the same in all", "chat.completions", {"messages": PROMPT}, ("gpt-4o", "gpt-4o-mini")),
+        ("published and not", "chat.completions", {"messages": PROMPT}, ("gpt-4o", "gpt-4.1")),
+        ("another vocabulary", "chat.completions", {"messages": PROMPT}, ("gpt-4o", "gpt-4")),
+        ("another framing", "chat.completions", {"messages": PROMPT}, ("gpt-3.5-turbo", "gpt-3.5-turbo-0301")),
+        ("images", "chat.completions", {"messages": IMAGE}, ("gpt-4o", "gpt-4o-mini")),
+        ("a learnt ratio", "chat.completions", {"messages": PROMPT}, ("gpt-4o", "claude-sonnet-4-5")),
+        ("another prompt for tools", "messages", {"messages": PROMPT, "tools": TOOLS, "max_tokens": 9},
+         ("claude-3-opus-20240229", "claude-sonnet-4-5")),
+    ],
+)  # fmt: skip
+def test_a_fallback_has_the_estimate_of_its_own_model(
+    meters: Meters, note: str, endpoint: str, body: dict[str, object], models: tuple[str, str]
+) -> None:
+    asked = call(endpoint, model="any", **body)
+    for one, other in (models, models[::-1]):
+        before = meters.open(asked, one, "openai")
+        shared, afresh = meters.open(asked, other, "openai", before), meters.open(asked, other, "openai")
+        assert msgspec.structs.asdict(shared.estimate) == msgspec.structs.asdict(afresh.estimate), note
+        assert shared.price is afresh.price

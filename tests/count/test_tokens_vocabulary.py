@@ -3,12 +3,14 @@
 import json
 from base64 import b64encode
 from pathlib import Path
+from random import Random
 
 import pytest
 
-from tests.count import agreement
+from tests.count import agreement, texts
 from tidegate import TokenCounter, count_tokens
 from tidegate.count import vocabulary
+from tidegate.count._tokens import Vocabulary
 from tidegate.count.registry import Registry, Supplied, published_encoding
 from tidegate.errors import SettingsError
 
@@ -154,3 +156,50 @@ def test_programs_count_by_a_model_s_name() -> None:
     assert (counter.count, counter.kind) == (2, "exact")
     count = count_tokens("Hello world", "claude-sonnet-4-5")
     assert (count, count.kind) == (2, "estimated")
+
+
+@pytest.mark.parametrize("name", vocabulary.PUBLISHED)
+def test_tables_that_were_kept_count_as_those_that_are_made(name: str, tmp_path: Path) -> None:
+    made = vocabulary.build(vocabulary.published_tokens(name), vocabulary.PUBLISHED[name])
+    vocabulary.keep(name, tmp_path)
+    kept = vocabulary.kept(name, tmp_path)
+    assert kept is not None
+    assert kept.tokens == made.tokens
+    assert kept.image() == made.image()
+    random = Random(1)
+    for kind in (texts.prose, texts.edges, texts.scalars, texts.runs, texts.short, texts.invalid, texts.endless):
+        for text in [kind(random) for _ in range(20)]:
+            assert kept.count(text) == made.count(text), text
+
+
+def test_the_build_of_this_package_has_kept_all_tables() -> None:
+    assert [name for name in vocabulary.PUBLISHED if vocabulary.kept(name) is None] == []
+
+
+def test_tables_that_are_not_to_the_last_bit_those_of_this_build_are_left_alone(tmp_path: Path) -> None:
+    name = "cl100k_base"
+    assert vocabulary.kept(name, tmp_path) is None, "a file that is not there"
+    vocabulary.keep(name, tmp_path)
+    file = tmp_path / f"{name}.tables"
+    written = file.read_bytes()
+    for at, why in (
+        (0, "another build"),
+        (40, "another digest"),
+        (64, "the first byte"),
+        (len(written) - 1, "the last"),
+    ):
+        file.write_bytes(written[:at] + bytes([written[at] ^ 1]) + written[at + 1 :])
+        assert vocabulary.kept(name, tmp_path) is None, why
+    for end in (0, 63, 64, len(written) - 1):
+        file.write_bytes(written[:end])
+        assert vocabulary.kept(name, tmp_path) is None, end
+    other = "o200k_base"
+    (tmp_path / f"{other}.tables").write_bytes(written)
+    assert vocabulary.kept(other, tmp_path) is None, "another vocabulary's"
+
+
+def test_an_image_of_another_size_is_refused() -> None:
+    image = vocabulary.build(BYTES, vocabulary.O200K).image()
+    for wrong in (b"", image[:64], image[:-64], image + bytes(64)):
+        with pytest.raises(ValueError, match="no image of a vocabulary"):
+            Vocabulary.mapped(wrong)

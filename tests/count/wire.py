@@ -67,6 +67,9 @@ class Expected:
         self.finish: dict[int, str] = {}
         self.choices = 0
         self.done = self.error = False
+        self.by_part = endpoint in ("responses", "messages")
+        self.calls: set[int] = set()  # of tools, that are open
+        self.said: list[str] = []  # every text but names
 
     def event(self, event: tuple[str, bytes] | None) -> None:
         if event is None:
@@ -85,6 +88,10 @@ class Expected:
             self.read(document)
 
     @property
+    def calling(self) -> bool:
+        return bool(self.calls)
+
+    @property
     def tokens(self) -> int:
         return sum(map(tokens, self.texts.values()))
 
@@ -96,18 +103,30 @@ class Expected:
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             self.texts[key] = self.texts.get(key, "") + text
             self.choices = max(self.choices, key[0] + 1)
+            if not key[1].endswith("name"):
+                self.said.append(text)
+            if key[1] in CALLS:
+                self.calls.add(key[2] if self.by_part else key[0])
+
+    def closes(self, document: dict[str, Any], name: str) -> None:
+        part = number(document, name, 65536)
+        if part < 128:
+            self.calls.discard(part)
 
     def ends(self, choice: int, reason: Any) -> None:
         if isinstance(reason, str) and reason and choice < 128:
             reason = reason.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             self.finish[choice] = reason[:64]
+            if not self.by_part:
+                self.calls.discard(choice)
 
     def choices_of(self, document: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
         for position, choice in each(document.get("choices")):
             index = number(choice, "index", position)
             self.choices = max(self.choices, index + 1)
-            self.ends(index, choice.get("finish_reason"))
             yield index, choice
+        for position, choice in each(document.get("choices")):
+            self.ends(number(choice, "index", position), choice.get("finish_reason"))
 
     def read_chat_completions(self, document: dict[str, Any]) -> None:
         for index, choice in self.choices_of(document):
@@ -141,6 +160,8 @@ class Expected:
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
             self.done = True
             self.ends(0, table(document.get("response")).get("status"))
+        elif kind == "response.output_item.done":
+            self.closes(document, "output_index")
         elif kind == "error":
             self.error = True
 
@@ -153,6 +174,8 @@ class Expected:
             self.add(fields.get("thinking"), 0, "thinking", part)
         self.add(delta.get("partial_json"), 0, "input", part)
         self.add(block.get("name"), 0, "name", part)
+        if document.get("type") == "content_block_stop":
+            self.closes(document, "index")
         self.done |= document.get("type") == "message_stop"
         self.error |= document.get("type") == "error"
 
@@ -167,6 +190,9 @@ DELTAS = {
     "response.mcp_call_arguments.delta": "arguments",
     "response.code_interpreter_call_code.delta": "code",
 }
+
+
+CALLS = {"name", "arguments", "function name", "function arguments", "input"}
 
 
 def tokens(text: str) -> int:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import final
 
 from tidegate.count._tokens import Vocabulary
@@ -14,6 +15,10 @@ class Meter:
 
     Counts are exact, as if every text ended now, for up to 128 texts that grow side by side. A text is one kind of text
     of one choice or content block: content, refusal, reasoning, a tool's name or arguments.
+
+    A stream that is watched can be stopped at any event in which text comes. That event is counted, and neither it nor
+    anything after it goes on; what the meter says of the stream is then what the client has got of it. Only counts and
+    what the provider reported take in the event that was held back too.
     """
 
     def __new__(cls, endpoint: str, vocabulary: Vocabulary, *, limit: int, strip_usage: bool = False) -> Meter:
@@ -26,10 +31,45 @@ class Meter:
     def vocabulary(self) -> Vocabulary: ...
     def feed(self, read: bytes) -> bytes:
         """The bytes that may go on to the client: up to the end of the last whole event; `read` itself where that is
-        all of it and nothing more. After an overflow nothing goes on."""
+        all of it and nothing more. After an overflow, and once the stream is stopped, nothing goes on."""
 
     def rest(self) -> bytes:
         """What stands after the last whole event of a stream that ended by itself; it is read as if it were whole."""
+
+    def watch(self, threshold: int, reached: Callable[[int], int]) -> None:
+        """From now on `reached` is asked with the tokens, at every event in which text comes and after which they are
+        more than the threshold. It gives the next threshold, or a negative number: then the stream is stopped. Where it
+        raises, the stream is stopped too, and what stood before the event in the same read does not go on. A meter
+        cannot be fed from within `reached`. To be called before the first read if an ending is to be written.
+        """
+
+    def unwatch(self) -> None:
+        """`reached` is not asked again, and let go."""
+
+    @property
+    def stopped(self) -> bool:
+        """`reached` has stopped the stream: nothing goes on, nothing is read."""
+
+    @property
+    def held_back(self) -> bytes | None:
+        """The data of the event at which the stream was stopped."""
+
+    @property
+    def opening(self) -> bytes | None:
+        """Of the Responses API, the response as it was opened without its long members, where the stream is watched."""
+
+    @property
+    def calling(self) -> bool:
+        """A call of a tool has begun to go on, and the end of its block, item or choice has not."""
+
+    def keep_text(self, limit: int) -> None:
+        """From now on the last `limit` bytes of the text are kept; 0 keeps none."""
+
+    @property
+    def tail(self) -> str:
+        """What is kept of the text of all choices, in the order in which it came, in whole characters: all that is
+        counted but the names of tools. An event that was held back is in it.
+        """
 
     @property
     def overflow(self) -> bool:

@@ -3,14 +3,20 @@
 
 One call takes one network read. What works on bytes is C: where events end (frames.h), what stands in them (walk.h, alike.h)
 and what their texts count (texts.h). Here they are joined, and here is what is rare and so may be Python: a full parse of
-events that the walker does not decide, reports of usage, reasons why a choice ended.
+events that the walker does not decide, reports of usage, reasons why a choice ended, the question whether a stream may
+go on.
+
+What an event says is taken in in two steps: first its texts, which are counted whatever becomes of it, then what it
+says of the stream. Between them it may be stopped: so what the meter says of the stream is what has passed on.
 
 Counting uses the vocabulary's memo, which all streams share, and so needs the GIL.
 """
 
+import sys
+
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 
@@ -45,7 +51,8 @@ cdef extern from "frames.h" nogil:
 
 cdef extern from "walk.h" nogil:
     enum:
-        NOTHING, OBJECT, LIST, TEXT, REASON, CHOICE, PART, SUBPART, TYPE, USAGE, REPORT, ERROR, NOISE, DELTA, NAME
+        NOTHING, OBJECT, LIST, TEXT, REASON, CHOICE, PART, SUBPART, TYPE, USAGE, REPORT, ERROR, NOISE
+        DELTA, NAME, FUNCTION_NAME, FUNCTION_ARGUMENTS
         MOST_FIELDS, MOST_PLACES, MOST_TYPES, LONGEST_NAME
     ctypedef struct Field:
         uint8_t length, what, of
@@ -55,7 +62,7 @@ cdef extern from "walk.h" nogil:
         uint8_t first, count, numbered
     ctypedef struct Type:
         uint8_t length, kind
-        bint ends, fails
+        bint ends, fails, begins, closes
         char* name
     ctypedef struct Paths:
         bint typed
@@ -74,10 +81,12 @@ cdef extern from "walk.h" nogil:
         const uint8_t* usage_end
         bint reported, asked, listed, chosen
         uint32_t choices
+        int32_t part
         unsigned count
         Found* found
     bint walk(Walk* w, const Paths* paths, const uint8_t* s, size_t n)
     unsigned counted_as(const Walk* w, const Found* each)
+    bint of_call(unsigned kind)
     bint ended_by(const Walk* w)
     size_t unescape(const uint8_t** p, const uint8_t* end, uint8_t* out, size_t room)
 
@@ -86,6 +95,12 @@ cdef extern from "alike.h" nogil:
         pass
     bint read_document(Walk* w, const Paths* paths, Like* like, const uint8_t* s, size_t n)
 
+cdef extern from "tail.h" nogil:
+    ctypedef struct Tail:
+        size_t limit
+    bint tail_begin(Tail* t, size_t limit)
+    size_t tail_read(const Tail* t, uint8_t* out)
+
 cdef extern from "texts.h" nogil:
     enum:
         LIVE
@@ -93,8 +108,10 @@ cdef extern from "texts.h" nogil:
         const Tables* vocabulary
         Memo* memo
         uint64_t size, foreign, characters
+        Tail tail
     uint64_t text_key(const Found* found)
     bint text_feed(Texts* t, uint64_t key, const uint8_t* s, size_t n, bint escaped)
+    uint64_t texts_most(const Texts* t)
     uint64_t texts_count(Texts* t)
     uint64_t texts_count_of(Texts* t, unsigned choice)
     size_t texts_size(const Texts* t)
@@ -104,6 +121,7 @@ cdef extern from "texts.h" nogil:
 cdef enum:
     SPARE = 1024  # bytes of room that a stream may keep for its unfinished events
     LONGEST_REASON = 64  # characters; the reasons that providers give are words
+    CALLS = 128  # calls of tools that are told apart: a bit each in `calls`
 
 
 cdef int spell(char* into, str name) except -1:
@@ -119,6 +137,7 @@ cdef class _Compiled:
 
     cdef Paths paths
     cdef object shape
+    cdef bint by_part  # a call of a tool is a part, and is closed as one; else it ends with its choice
 
     def __cinit__(self, shape):
         memset(&self.paths, 0, sizeof(Paths))
@@ -132,6 +151,9 @@ cdef class _Compiled:
             self.paths.type[number].kind = rule.text.value if rule.text else 0
             self.paths.type[number].ends = rule.ends
             self.paths.type[number].fails = rule.fails
+            self.paths.type[number].begins = rule.begins
+            self.paths.type[number].closes = rule.closes
+            self.by_part |= <bint>rule.closes
             self.paths.types = number + 1
 
     cdef int add(self, dict fields, int numbered) except -1:
@@ -167,10 +189,13 @@ _WHAT = {
     Leaf.CHOICE: CHOICE, Leaf.PART: PART, Leaf.SUBPART: SUBPART, Leaf.REASON: REASON, Leaf.TYPE: TYPE,
     Leaf.USAGE: USAGE, Leaf.REPORT: REPORT, Leaf.ERROR: ERROR, Leaf.NOISE: NOISE,
 }
-if (DELTA, NAME) != (Text.DELTA.value, Text.NAME.value):
+if (DELTA, NAME, FUNCTION_NAME, FUNCTION_ARGUMENTS) != (
+    Text.DELTA.value, Text.NAME.value, Text.FUNCTION_NAME.value, Text.FUNCTION_ARGUMENTS.value
+):
     raise AssertionError("walk.h names the kinds of text otherwise")
 _ENDPOINTS = {endpoint: _Compiled(shape) for endpoint, shape in STREAMS.items()}
 cdef _Compiled _USAGE = _Compiled(paths.Shape({"usage": Leaf.USAGE}))  # finds null usage where the rest is undecided
+NOTHING_SAID = object()  # in a document that is none
 _STRIPPED = frozenset(endpoint for endpoint, shape in STREAMS.items() if Leaf.USAGE in shape.paths.values())
 
 
@@ -178,12 +203,17 @@ _STRIPPED = frozenset(endpoint for endpoint, shape in STREAMS.items() if Leaf.US
 cdef class Meter:
     cdef readonly Vocabulary vocabulary
     cdef readonly str endpoint
-    cdef readonly bint overflow, done, error
+    cdef readonly bint overflow, stopped, done, error
     cdef readonly unsigned choices
+    cdef readonly bytes opening, held_back
     cdef _Compiled compiled
     cdef object report
     cdef dict reasons
-    cdef bint strip
+    cdef object reached           # is asked when the tokens are more than the threshold
+    cdef int64_t threshold
+    cdef bint strip, shut, asking
+    cdef bint many_calls          # calls of tools that cannot be told apart were begun
+    cdef uint64_t[2] calls        # those that have begun and not ended
     cdef Frames frames
     cdef Texts texts
     cdef Like like
@@ -213,14 +243,28 @@ cdef class Meter:
         free(self.frames.joined)
         free(self.held)
 
+    def watch(self, threshold, reached not None):
+        cdef int64_t bound = threshold
+        if bound < 0:
+            raise ValueError("a threshold cannot be negative")
+        self.threshold = bound
+        self.reached = reached
+
+    def unwatch(self):
+        self.reached = None
+
+    def keep_text(self, size_t limit):
+        if not tail_begin(&self.texts.tail, limit):
+            raise MemoryError
+
     def feed(self, bytes read not None):
         cdef const uint8_t* s = <const uint8_t*>PyBytes_AS_STRING(read)
         cdef size_t n = PyBytes_GET_SIZE(read), cut
         cdef bint apart = self.size != 0
         cdef Framed framed
         cdef bytes passed
-        if self.overflow:
-            return b""
+        if self.shut:
+            return self.nothing()
         if apart:
             self.hold(s, n)
             s = self.held
@@ -230,7 +274,8 @@ cdef class Meter:
             framed = frames_next(&self.frames, s, n)
             if framed != EVENT:
                 break
-            self.event(s, n)
+            if not self.event(s, n):
+                return self.stop(s)
         if framed == NO_ROOM:
             raise MemoryError
         cut = self.frames.start
@@ -246,6 +291,7 @@ cdef class Meter:
             self.hold(s + cut, n - cut)
         self.overflow = self.size > self.limit
         if self.overflow:
+            self.shut = True
             frames_done(&self.frames)
         if self.size == 0 or self.overflow:
             self.let_go()
@@ -254,15 +300,35 @@ cdef class Meter:
     def rest(self):
         cdef bytes left
         cdef size_t n = self.size
-        if n == 0:
-            return b""
+        if n == 0 or self.shut:
+            return self.nothing()
         if not frames_end(&self.frames, self.held, n):
             raise MemoryError
-        self.event(self.held, n)
+        if not self.event(self.held, n):
+            return self.stop(self.held)
         left = self.passed(self.held, n)
         frames_drop(&self.frames)
         self.let_go()
         return left
+
+    cdef bytes nothing(self):
+        """What goes on when nothing more does."""
+        if self.asking:
+            raise RuntimeError("a meter that asks whether its stream may go on takes no more of it")
+        return b""
+
+    cdef bytes stop(self, const uint8_t* s):
+        """What goes on of a read in which the stream stops: what stands before the event that it stops at."""
+        cdef bytes passed = self.passed(s, self.frames.start)
+        self.close()
+        return passed
+
+    cdef void close(self) noexcept:
+        """The stream is stopped."""
+        self.stopped = self.shut = True
+        self.reached = self.shorter = None
+        frames_done(&self.frames)
+        self.let_go()
 
     cdef int hold(self, const uint8_t* s, size_t n) except -1:
         """Keeps bytes behind those that are kept."""
@@ -315,53 +381,106 @@ cdef class Meter:
         return 0
 
     cdef int event(self, const uint8_t* s, size_t n) except -1:
-        """Reads the event that has ended, and begins the next."""
+        """Reads the event that has ended, and begins the next; false if the stream stops at this one."""
         cdef size_t length
-        cdef bint spare
+        cdef bint spare, grown
         cdef Walk found
+        cdef object said = None
         cdef const uint8_t* data = frames_data(&self.frames, s, &length)
-        if data != NULL:
+        if data != NULL and length >= 6 and memcmp(data, b"[DONE]", 6) == 0:
             self.error |= self.frames.failed
-            if length >= 6 and memcmp(data, b"[DONE]", 6) == 0:
-                self.done = True
+            self.done = True
+        elif data != NULL:
+            if read_document(&found, &self.compiled.paths, &self.like, data, length):
+                grown = self.take_in(&found, data, length)
+                spare = found.asked and found.listed and not found.chosen
             else:
-                if read_document(&found, &self.compiled.paths, &self.like, data, length):
-                    self.take_in(&found, data, length)
-                    spare = found.asked and found.listed and not found.chosen
-                else:
-                    spare = self.parse(PyBytes_FromStringAndSize(<const char*>data, length))
-                    if not self.strip or not walk(&found, &_USAGE.paths, data, length):
-                        found.usage = NULL
-                if self.strip and spare:
-                    self.take_out(s, n, self.frames.start, self.frames.line)
-                elif self.strip and found.usage != NULL and self.frames.lines == 1:
-                    self.take_out(s, n, found.usage - s, found.usage_end - s)
+                said, grown, spare = self.parse(PyBytes_FromStringAndSize(<const char*>data, length))
+                if not self.strip or not walk(&found, &_USAGE.paths, data, length):
+                    found.usage = NULL
+            if grown and self.reached is not None and not self.may_go_on():
+                self.held_back = PyBytes_FromStringAndSize(<const char*>data, length)
+                return False
+            self.error |= self.frames.failed
+            if said is None:
+                self.note(&found, data, length)
+            elif said is not NOTHING_SAID:
+                self.note_said(said, PyBytes_FromStringAndSize(<const char*>data, length))
+            if self.strip and spare:
+                self.take_out(s, n, self.frames.start, self.frames.line)
+            elif self.strip and found.usage != NULL and self.frames.lines == 1:
+                self.take_out(s, n, found.usage - s, found.usage_end - s)
         frames_done(&self.frames)
-        return 0
+        return True
 
-    cdef int take_in(self, Walk* walked, const uint8_t* data, size_t length) except -1:
-        """What the walker has found in an event's data."""
+    cdef bint may_go_on(self) except -1:
+        """Whether the stream goes on after an event in which text came."""
+        cdef uint64_t tokens
+        if texts_most(&self.texts) <= <uint64_t>self.threshold:
+            return True
+        tokens = texts_count(&self.texts)
+        if tokens <= <uint64_t>self.threshold:
+            return True
+        self.asking = self.shut = True
+        try:
+            self.threshold = self.reached(tokens)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self.asking = False
+        self.shut = self.stopped
+        return self.threshold >= 0
+
+    cdef bint take_in(self, Walk* walked, const uint8_t* data, size_t length) except -1:
+        """The texts that the walker has found in an event's data, and what is reported; whether there are any."""
         cdef unsigned i, kind
+        cdef bint grown = False
         cdef Found* each
         for i in range(walked.count):
             each = &walked.found[i]
-            if each.kind == 0:
-                if ended_by(walked):
-                    self.ended(each)
-                continue
-            kind = counted_as(walked, each)
+            kind = counted_as(walked, each) if each.kind else 0
             if kind:
                 each.kind = kind
-                self.choices = max(self.choices, <unsigned>(each.choice + 1))
+                grown = True
                 if not text_feed(&self.texts, text_key(each), each.text, each.length, each.escaped):
                     raise MemoryError
+        if walked.reported:
+            self.reported(PyBytes_FromStringAndSize(<const char*>data, length))
+        return grown
+
+    cdef int note(self, const Walk* walked, const uint8_t* data, size_t length) except -1:
+        """What the event says of the stream."""
+        cdef unsigned i
+        cdef const Found* each
+        for i in range(walked.count):
+            each = &walked.found[i]
+            if each.kind and counted_as(walked, each):
+                self.choices = max(self.choices, <unsigned>(each.choice + 1))
+                if of_call(each.kind):
+                    self.call(each.part if self.compiled.by_part else each.choice, True)
+        for i in range(walked.count):  # a choice may end in the event in which its call is made
+            if walked.found[i].kind == 0 and ended_by(walked):
+                self.ended(&walked.found[i])
         self.choices = max(self.choices, walked.choices)
         if walked.type != NULL:
             self.done |= walked.type.ends
             self.error |= walked.type.fails
-        if walked.reported:
-            self.reported(PyBytes_FromStringAndSize(<const char*>data, length))
+            if walked.type.closes and walked.part >= 0:
+                self.call(<unsigned>walked.part, False)
+            if walked.type.begins and self.reached is not None:
+                self.opening = paths.opening(PyBytes_FromStringAndSize(<const char*>data, length))
         return 0
+
+    cdef void call(self, unsigned number, bint open) noexcept:
+        """A call of a tool goes on, or ends."""
+        cdef uint64_t bit = <uint64_t>1 << (number & 63)
+        if number >= CALLS:
+            self.many_calls |= open
+        elif open:
+            self.calls[number >> 6] |= bit
+        else:
+            self.calls[number >> 6] &= ~bit
 
     cdef int ended(self, const Found* each) except -1:
         """A reason why a choice has ended."""
@@ -376,6 +495,8 @@ cdef class Meter:
             self.reasons = {}
         if choice < LIVE:
             self.reasons[choice] = reason[:LONGEST_REASON]
+        if not self.compiled.by_part:
+            self.call(choice, False)
         return 0
 
     cdef int reported(self, bytes data) except -1:
@@ -385,33 +506,47 @@ cdef class Meter:
             self.report.event(data)
         return 0
 
-    cdef bint parse(self, bytes data) except -1:
-        """What the walker did not decide; true if the event is there for those who asked for usage, and for no other."""
+    cdef tuple parse(self, bytes data):
+        """What the walker did not decide: what the event says, whether text came, and whether the event is there for
+        those who asked for usage, and for no other."""
         cdef Found place
         cdef bytes text
+        cdef bint grown = False
         document = paths.parsed(data)
         event = paths.said(self.compiled.shape.paths, document)
         if event is None:
-            return False
+            return NOTHING_SAID, False, False
         for each, kind in paths.counted(self.compiled.shape, event):
+            grown = True
             place.choice, place.kind, place.part, place.subpart = each.choice, kind.value, each.part, each.subpart
             text = utf8(each.text)
-            self.choices = max(self.choices, <unsigned>(place.choice + 1))
             if not text_feed(
                 &self.texts, text_key(&place), <const uint8_t*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), False
             ):
                 raise MemoryError
+        if event.reported:
+            self.reported(data)
+        return event, grown, event.asked and document.get("choices") == []
+
+    cdef int note_said(self, event, bytes data) except -1:
+        """What an event says of the stream that the walker did not decide."""
+        for each, kind in paths.counted(self.compiled.shape, event):
+            self.choices = max(self.choices, <unsigned>(each.choice + 1))
+            if of_call(kind.value):
+                self.call(each.part if self.compiled.by_part else each.choice, True)
         for each in paths.reasons(self.compiled.shape, event):
             self.end(each.choice, utf8(each.text).decode())
         self.choices = max(self.choices, <unsigned>event.choices)
+        self.error |= <bint>event.fails
         rule = self.compiled.shape.types.get(event.type)
         if rule is not None:
             self.done |= <bint>rule.ends
             self.error |= <bint>rule.fails
-        self.error |= <bint>event.fails
-        if event.reported:
-            self.reported(data)
-        return event.asked and document.get("choices") == []
+            if rule.closes and event.part is not None:
+                self.call(event.part, False)
+            if rule.begins and self.reached is not None:
+                self.opening = paths.opening(data)
+        return 0
 
     @property
     def tokens(self):
@@ -437,8 +572,21 @@ cdef class Meter:
         return self.report.usage if self.report is not None else None
 
     @property
+    def calling(self):
+        return self.many_calls or self.calls[0] != 0 or self.calls[1] != 0
+
+    @property
+    def tail(self):
+        cdef bytes kept
+        if self.texts.tail.limit == 0:
+            return ""
+        kept = PyBytes_FromStringAndSize(NULL, self.texts.tail.limit)
+        return kept[: tail_read(&self.texts.tail, <uint8_t*>PyBytes_AS_STRING(kept))].decode("utf-8", "replace")
+
+    @property
     def finish(self):
         return self.reasons.copy() if self.reasons is not None else {}
 
     def __sizeof__(self):
-        return object.__sizeof__(self) + texts_size(&self.texts) + self.room + self.frames.room
+        own = object.__sizeof__(self) + texts_size(&self.texts) + self.room + self.frames.room
+        return own + sum(sys.getsizeof(each) for each in (self.opening, self.held_back) if each is not None)

@@ -28,10 +28,13 @@ cdef class _OwnMemo:
 
 cdef class Vocabulary:
     cdef Tables tables
+    cdef object mapping  # what the tables lie in where they are not our own
     cdef _OwnMemo own
     cdef list idle  # memos that threads without the GIL have used and the next may use
 
     cdef int build(self, list tokens, bytes classes) except -1
+    # for compiled callers: the tokens of a whole text of valid UTF-8, of which `room` bytes may be read
+    cdef uint64_t count_utf8(self, const uint8_t* text, size_t length, size_t room) except? 0
     cdef uint64_t count_long(self, const uint8_t* text, size_t length) except? 0
 
 

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import Self, final
 
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
 
 @final
 class Vocabulary:
@@ -19,6 +19,16 @@ class Vocabulary:
     ) -> Self:
         """`tokens` in the order of their ranks; `classes` has the class of each code point; the rest is the shape of
         the pattern that cuts a text into pieces (pieces.h). Raises ValueError for what cannot be counted exactly."""
+
+    @staticmethod
+    def mapped(image: Buffer) -> Vocabulary:
+        """The vocabulary of which `image` gave these bytes, whose tables stay in them: begun on a multiple of 64.
+
+        Only for bytes that are known to be unchanged, and of this build: of others, only a wrong size is noticed,
+        with a ValueError."""
+
+    def image(self) -> bytes:
+        """All tables, as `mapped` takes them, for this build of this package on this kind of machine."""
 
     @property
     def tokens(self) -> int:

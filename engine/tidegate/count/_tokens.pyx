@@ -7,7 +7,9 @@ text is counted without it, with a memo of its own.
 """
 
 cimport cython
+from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -16,6 +18,7 @@ from libc.string cimport memset
 cdef extern from "build.h" nogil:
     enum:
         CODE_POINTS
+        ALIGNED
     ctypedef enum Built:
         BUILT
         NO_MEMORY
@@ -24,11 +27,13 @@ cdef extern from "build.h" nogil:
         TWICE
         NO_BYTE
         MADE_OF_LATER
-    Built vocabulary_begin(Tables* v, size_t tokens, size_t size)
+    Built vocabulary_begin(Tables* v, size_t tokens, size_t size, const uint8_t* classes)
     Built spell(Tables* v, const uint8_t* s, size_t n)
     Built pair_up(Tables* v)
-    Built fold_classes(Tables* v, const uint8_t* classes)
     void vocabulary_free(Tables* v)
+    size_t image_size(const Tables* v)
+    void image_write(const Tables* v, uint8_t* image)
+    bint image_read(Tables* v, const uint8_t* image, size_t size)
 
 cdef extern from "stream.h" nogil:
     uint64_t text_count(const Tables* v, Memo* memo, const uint8_t* s, size_t n, size_t room)
@@ -66,12 +71,17 @@ cdef class _OwnMemo:
         free(self.memo)
 
 
+cdef object _MAPPED = object()  # in place of tokens: the tables are there already
+
+
 @cython.final
 cdef class Vocabulary:
     def __cinit__(
         self, tokens, bytes classes not None, *, bint cased, bint contractions, unsigned digits, bint whole_end
     ):
         memset(&self.tables, 0, sizeof(Tables))
+        if tokens is _MAPPED:
+            return
         self.tables.pattern.shape = Shape(cased=cased, contractions=contractions, whole_end=whole_end, digits=digits)
         if len(classes) != CODE_POINTS or classes.translate(None, bytes(range(8))) or digits < 1:
             raise ValueError("a class for each code point and at least one digit are needed")
@@ -80,13 +90,32 @@ cdef class Vocabulary:
         self.build(list(tokens), classes)
 
     def __dealloc__(self):
-        vocabulary_free(&self.tables)
+        if self.mapping is None:
+            vocabulary_free(&self.tables)
+
+    @staticmethod
+    def mapped(image):
+        cdef object held = memoryview(image)
+        cdef Py_buffer* lies = PyMemoryView_GET_BUFFER(held)
+        cdef Vocabulary made = Vocabulary(
+            _MAPPED, b"", cased=False, contractions=False, digits=1, whole_end=False
+        )
+        made.mapping = held  # from here on nothing of the tables is ours to free
+        if <size_t>lies.buf % ALIGNED or not image_read(&made.tables, <const uint8_t*>lies.buf, lies.len):
+            raise ValueError("it is no image of a vocabulary that this build has written")
+        made.own = _OwnMemo()
+        made.idle = []
+        return made
+
+    def image(self):
+        cdef bytearray written = bytearray(image_size(&self.tables))
+        image_write(&self.tables, <uint8_t*>PyByteArray_AS_STRING(written))
+        return bytes(written)
 
     cdef int build(self, list tokens, bytes classes) except -1:
-        cdef Built built = vocabulary_begin(&self.tables, len(tokens), sum(map(len, tokens)))
+        cdef const uint8_t* each = <const uint8_t*>PyBytes_AS_STRING(classes)
+        cdef Built built = vocabulary_begin(&self.tables, len(tokens), sum(map(len, tokens)), each)
         cdef bytes token
-        if built == BUILT:
-            built = fold_classes(&self.tables, <const uint8_t*>PyBytes_AS_STRING(classes))
         if built == BUILT:
             for token in tokens:
                 built = spell(&self.tables, <const uint8_t*>PyBytes_AS_STRING(token), PyBytes_GET_SIZE(token))
@@ -113,9 +142,12 @@ cdef class Vocabulary:
             whole = utf8(text)
             start = <const uint8_t*>PyBytes_AS_STRING(whole)
             length = PyBytes_GET_SIZE(whole)
-        if <size_t>length < LONG_TEXT:
-            return text_count(&self.tables, self.own.memo, start, length, length)
-        return self.count_long(start, length)
+        return self.count_utf8(start, length, length)
+
+    cdef uint64_t count_utf8(self, const uint8_t* text, size_t length, size_t room) except? 0:
+        if length < LONG_TEXT:
+            return text_count(&self.tables, self.own.memo, text, length, room)
+        return self.count_long(text, length)
 
     cdef uint64_t count_long(self, const uint8_t* text, size_t length) except? 0:
         cdef _OwnMemo other = self.idle.pop() if self.idle else _OwnMemo()

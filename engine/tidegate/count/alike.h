@@ -18,6 +18,7 @@ typedef struct {
     uint16_t length[MOST_GAPS + 1];
     bool digits[MOST_GAPS];
     uint32_t choices;
+    int32_t part;
     const Type *type;
     Found found;
     uint8_t bytes[LIKE];
@@ -52,6 +53,7 @@ static inline void remember(Like *like, const Walk *w, const uint8_t *s) {
     like->listed = w->listed;
     like->chosen = w->chosen;
     like->choices = w->choices;
+    like->part = w->part;
     like->type = w->type;
     like->found = *w->found;
 }
@@ -83,6 +85,7 @@ static inline bool alike(Walk *w, const Like *like, const uint8_t *s) {
     w->listed = like->listed;
     w->chosen = like->chosen;
     w->choices = like->choices;
+    w->part = like->part;
     w->type = like->type;
     w->count = text.length != 0;
     *w->found = text;

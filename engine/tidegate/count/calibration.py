@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from tidegate.count import calibration_file as files
-from tidegate.count.evidence import Learnt, Rate, assumed, rates, seen
+from tidegate.count.evidence import Learnt, Rate, assumed, rates
 from tidegate.count.features import Features, Side
 from tidegate.count.prompts import PromptCount
 from tidegate.count.registry import Kind
@@ -66,10 +66,22 @@ class Calibration:
 
     def estimate(self, provider: str, model: str, tokens: int, features: Features) -> Calibrated:
         """What so many tokens, counted here, are for the model; rounded up. Threads may ask while the worker learns."""
-        rate = self._rate(provider, model, features)
-        estimate = _up(tokens * rate.ratio)
+        rate = self.rates(provider, model, features.side)[features.bucket]
+        estimate = rate.of(tokens)
         margin = -(-(estimate + SMALL) * rate.error // 100) if tokens else 0
         return Calibrated(estimate, margin, rate.kind)
+
+    def rates(self, provider: str, model: str, side: Side) -> tuple[Rate, ...]:
+        """How tokens counted here become the model's, for each kind of text."""
+        key = provider, model, side
+        known = self._rates.get(key)
+        if known is None:
+            own, others = self._own.get((provider, model)), self._others.get((provider, model))
+            learnt = own + others if own and others else own or others
+            if learnt is None:
+                return assumed(model)
+            known = self._rates[key] = rates(model, learnt.of(side))
+        return known
 
     def learn(self, provider: str, model: str, features: Features, counted: int, billed: int) -> None:
         """What was billed for a text that was counted here; `teaches_prompt` and `teaches_output` say of which calls
@@ -83,9 +95,8 @@ class Calibration:
         if len(self._own) > files.MODELS:
             self._forget(next(iter(self._own)))
         kinds = learnt.of(features.side)
-        kinds[features.bucket] = kinds[features.bucket].faded() + seen(
-            counted, billed, abs(estimate - billed) / (estimate + SMALL)
-        )
+        error = abs(estimate - billed) / (estimate + SMALL)
+        kinds[features.bucket] = kinds[features.bucket].after(counted, billed, error)
         if key in self._others:
             known = self._others[key].of(features.side)
             known[features.bucket] = known[features.bucket].faded()
@@ -95,17 +106,6 @@ class Calibration:
         """Keeps what this worker has learnt: all of it, or what was kept before. Raises OSError. May run in a thread
         while the worker learns, one at a time."""
         files.write(self._path, self._own.copy())
-
-    def _rate(self, provider: str, model: str, features: Features) -> Rate:
-        key = provider, model, features.side
-        known = self._rates.get(key)
-        if known is None:
-            own, others = self._own.get((provider, model)), self._others.get((provider, model))
-            learnt = own + others if own and others else own or others
-            if learnt is None:
-                return assumed(model)[features.bucket]
-            known = self._rates[key] = rates(model, learnt.of(features.side))
-        return known[features.bucket]
 
     def _forget(self, key: files.Key) -> None:
         del self._own[key]
@@ -139,7 +139,3 @@ def teaches_output(usage: Usage) -> bool:
     return usage.kind == "provider" and not (
         usage.reasoning_tokens or usage.output_audio_tokens or usage.output_image_tokens or usage.web_searches
     )
-
-
-def _up(number: float) -> int:
-    return -int(-number // 1)

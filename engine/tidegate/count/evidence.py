@@ -5,6 +5,7 @@ up: what two workers saw apart is what one would have seen, but for the order.
 """
 
 import re
+from bisect import bisect_left
 from functools import lru_cache
 from typing import Annotated, Final, Literal
 
@@ -47,7 +48,7 @@ class Evidence(Struct, frozen=True):
 
     @property
     def is_enough(self) -> bool:
-        return self.calls >= ENOUGH_CALLS and self.counted >= ENOUGH_TOKENS
+        return self.counted >= ENOUGH_TOKENS and self.calls >= ENOUGH_CALLS
 
     @property
     def error(self) -> int:
@@ -63,17 +64,18 @@ class Evidence(Struct, frozen=True):
         """What is left of it when another call has come."""
         return Evidence(self.counted * DECAY, self.billed * DECAY, tuple(calls * DECAY for calls in self.errors))
 
+    def after(self, counted: int, billed: int, error: float) -> "Evidence":
+        """What it becomes with another call, whose estimate was off by `error`, as a share of it. A call is no evidence
+        of a ratio that vocabularies do not have.
+        """
+        errors = [calls * DECAY for calls in self.errors]
+        errors[min(bisect_left(ERRORS, error * 100), len(ERRORS) - 1)] += 1.0
+        billed_for = min(max(billed, LEAST * counted), GREATEST * counted)
+        return Evidence(self.counted * DECAY + counted, self.billed * DECAY + billed_for, tuple(errors))
+
     def __add__(self, other: "Evidence") -> "Evidence":
         errors = tuple(mine + theirs for mine, theirs in zip(self.errors, other.errors, strict=True))
         return Evidence(self.counted + other.counted, self.billed + other.billed, errors)
-
-
-def seen(counted: int, billed: int, error: float) -> Evidence:
-    """What one call shows; `error` is how far off its estimate was, as a share of it. A call is no evidence of a ratio
-    that vocabularies do not have."""
-    place = next((place for place, bound in enumerate(ERRORS) if error * 100 <= bound), len(ERRORS) - 1)
-    errors = tuple(float(each == place) for each in range(len(ERRORS)))
-    return Evidence(counted, min(max(billed, LEAST * counted), GREATEST * counted), errors)
 
 
 Kinds = Annotated[list[Evidence], Meta(min_length=BUCKETS, max_length=BUCKETS)]
@@ -106,6 +108,19 @@ class Rate(Struct, frozen=True):
     ratio: float
     error: int
     kind: Literal["calibrated", "estimated"]
+
+    def of(self, tokens: int) -> int:
+        """What so many tokens, counted here, are for the model; rounded up."""
+        return -int(-tokens * self.ratio // 1)
+
+    def back(self, tokens: int) -> int:
+        """The least number counted here that is so many for the model."""
+        counted = max(int((tokens - 1) / self.ratio), 0)
+        while self.of(counted) < tokens:
+            counted += 1
+        while counted and self.of(counted - 1) >= tokens:
+            counted -= 1
+        return counted
 
 
 def rates(model: str, every: list[Evidence]) -> tuple[Rate, ...]:

@@ -20,4 +20,9 @@ class Features(Struct, frozen=True):
 
 def features(side: Side, tokens: int, characters: int, size: int, foreign: int) -> Features:
     """Of a text with so many tokens, as they were counted here, characters, bytes, and bytes that are not ASCII."""
-    return Features(side, 2 * (foreign > FOREIGN * size) + (characters < DENSE * tokens))
+    return Features(side, bucket_of(tokens, characters, size, foreign))
+
+
+def bucket_of(tokens: int, characters: int, size: int, foreign: int) -> int:
+    """Which kind of text it is."""
+    return 2 * (foreign > FOREIGN * size) + (characters < DENSE * tokens)

@@ -25,6 +25,8 @@
 typedef struct {
     Pattern pattern;
     uint32_t tokens, longest;
+    uint32_t room;              /* tokens that the tables have places for */
+    uint32_t text;              /* bytes that all tokens have */
     uint32_t *starts;           /* of each token in bytes, and the end of the last */
     uint8_t *bytes;
     uint32_t *left, *right;     /* the two tokens that merge into each; a token that never merges is its own */

@@ -4,6 +4,8 @@ meters = Meters(registry, calibration, prices, limit)  what calls are metered wi
 metering = meters.open(call, model, provider)       -> Metering, of this call; its prompt is counted
 metering.estimate                                   what it is expected to use
 metering.stream(strip), .plain(body), .piece(body)  its answer
+metering.most(stated, n), .cost_of(prompt, output)  the most that it can use, and what so much costs
+metering.so_far(), .raw_for(tokens)                 its answer until now, and how far the meter goes until then
 metering.counted(), .reported                       what was counted, what the provider says
 metering.settled(counted, complete), .cost(usage)   what is charged, and what that costs
 """
@@ -12,22 +14,33 @@ import time
 from typing import Final
 
 from tidegate.count._meter import Meter
-from tidegate.count._tokens import Counter, Vocabulary
+from tidegate.count._tokens import Counter
 from tidegate.count.answers import answer_tokens
 from tidegate.count.calibration import Calibration, teaches_output, teaches_prompt
-from tidegate.count.features import Features, features
+from tidegate.count.evidence import Rate
+from tidegate.count.features import Features, bucket_of
 from tidegate.count.prices import Price, Prices, stated
-from tidegate.count.prompts import COUNTED, LONG, PromptCount, count_prompt
+from tidegate.count.prompts import COUNTED, LONG, Scheme, counted, tallied
 from tidegate.count.registry import Kind, Registry
-from tidegate.count.usage_reports import REPORTS, report, settled
+from tidegate.count.tally import Tally
+from tidegate.count.usage_reports import REPORTS, settled
 from tidegate.errors import PriceUnknown
 from tidegate.model import Call, Estimate, Usage
-from tidegate.wire.dialect import Governed
 
 REMEMBERED: Final = 4096  # models; callers write their names, so that there is no end of them
 WEAKEST: Final[tuple[Kind, ...]] = ("estimated", "calibrated", "exact")
 NO_PROMPT: Final = Estimate(0, "exact")
 SIMULATED: Final = stated("input=1 output=4", "simulated")  # of models that only the simulated provider has
+
+
+class Terms:
+    """What a provider's model is metered by."""
+
+    def __init__(self, model: str, provider: str, scheme: Scheme, price: Price | None) -> None:
+        self.model = model
+        self.provider = provider
+        self.scheme = scheme
+        self.price = price  # None: nobody knows it
 
 
 class Meters:
@@ -39,17 +52,21 @@ class Meters:
         self.calibration = calibration
         self.limit = limit
         self._sellers = {each.id for each in prices.table.head.providers}
-        self._known: dict[str, tuple[Vocabulary, Kind]] = {}
+        self._terms: dict[str, dict[str, Terms]] = {}  # by provider, of which the settings name a few, and model
 
     def is_long(self, call: Call) -> bool:
         """Whether counting the prompt takes so long that it belongs in a thread."""
         return len(call.body) > LONG and call.route.endpoint in COUNTED
 
-    def open(self, call: Call, model: str, provider: str) -> "Metering":
+    def open(self, call: Call, model: str, provider: str, before: "Metering | None" = None) -> "Metering":
         """The metering of a call for a provider's model, beginning with its prompt; where that is long, called in a
-        thread. Raises PriceUnknown for a model that must not pass because nobody knows what it costs.
+        thread. `before` is the same call's metering for another model, which has gone nowhere: its prompt is not
+        counted again where that makes no difference. Raises PriceUnknown for a model that must not pass because nobody
+        knows what it costs.
         """
-        return Metering(self, call, model, provider)
+        metering = Metering.__new__(Metering)
+        metering._begin(self, self.terms(model, provider), call, before)
+        return metering
 
     def price(self, model: str, provider: str) -> Price:
         """What a provider's model costs; a provider that the table does not have sells what others sell."""
@@ -60,64 +77,134 @@ class Meters:
                 raise
             return SIMULATED
 
-    def vocabulary(self, model: str) -> tuple[Vocabulary, Kind]:
-        """What the answers of a model are counted in, and what such a count is."""
-        known = self._known.get(model)
+    def terms(self, model: str, provider: str) -> Terms:
+        """What a provider's model is metered by."""
+        sold = self._terms.get(provider)
+        if sold is None:
+            sold = self._terms[provider] = {}
+        known = sold.get(model)
         if known is None:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            encoding = self.registry.encoding(model)
-            known = self._known[model] = self.registry.vocabulary(encoding), encoding.kind
+            if len(sold) >= REMEMBERED:
+                sold.clear()
+            try:
+                price = self.price(model, provider)
+            except PriceUnknown:
+                price = None
+            known = sold[model] = Terms(model, provider, Scheme(model, self.registry), price)
         return known
 
     @property
     def known(self) -> int:
-        """How many models' vocabularies are remembered, at most REMEMBERED."""
-        return len(self._known)
+        """How many models' terms are remembered, at most REMEMBERED of a provider's."""
+        return sum(map(len, self._terms.values()))
 
 
 class Metering:
     """The metering of one call. Where the endpoint is not charged there is nothing to count."""
 
-    def __init__(self, meters: Meters, call: Call, model: str, provider: str) -> None:
+    def _begin(self, meters: Meters, terms: Terms, call: Call, before: "Metering | None") -> None:
         self._meters = meters
-        self._provider = provider
+        self._terms = terms
         self._endpoint = call.route.endpoint
-        self._model = model
-        self._prompt: PromptCount | None = None
+        self._tally: Tally | None = None
         self._meter: Meter | None = None
         self._counter: Counter | None = None
         self._tokens = 0
         self._reported: Usage | None = None
+        self._rates: tuple[Rate, ...] | None = None
         self._approximate = False  # the answer was not read as what it is
         self.estimate = NO_PROMPT
-        self.price = meters.price(model, provider) if self._endpoint in REPORTS else None
+        self.price = None
+        if self._endpoint in REPORTS:
+            self.price = terms.price or meters.price(terms.model, terms.provider)
         if call.fields is not None and self._endpoint in COUNTED:
-            self.estimate = self._expected(call.fields)
+            self._tally = self._shared(before)
+            if self._tally is None:
+                self._tally = tallied(self._endpoint, call.fields, terms.scheme)
+            self.estimate = self._expected(self._tally)
 
-    def _expected(self, fields: Governed) -> Estimate:
+    def _shared(self, before: "Metering | None") -> Tally | None:
+        """The prompt as it was counted for another model, where it has as many tokens for this one."""
+        if before is None or before._tally is None or before._tally.images:
+            return None
+        return before._tally if self._terms.scheme.counts_as(before._terms.scheme) else None
+
+    def _expected(self, tally: Tally) -> Estimate:
         """The tokens of the prompt, as the provider is expected to charge them."""
-        prompt = self._prompt = count_prompt(self._endpoint, fields, self._meters.registry)
-        if prompt.kind == "exact":
-            return Estimate(prompt.tokens, "exact")
-        calibrated = self._meters.calibration.prompt(self._provider, self._model, prompt)
-        return Estimate(calibrated.tokens, calibrated.kind)
+        terms = self._terms
+        kind = terms.scheme.kind_of(self._endpoint, tally)
+        if kind == "exact":
+            return Estimate(tally.counted + tally.framing + tally.media, kind)
+        bucket = bucket_of(tally.counted, tally.characters, tally.size, tally.foreign)
+        rate = self._meters.calibration.rates(terms.provider, terms.model, "prompt")[bucket]
+        guessed = tally.media or tally.others
+        return Estimate(rate.of(tally.counted + tally.framing) + tally.media, "estimated" if guessed else rate.kind)
+
+    def most(self, stated: int | None, n: int) -> tuple[int | None, int | None]:
+        """The most tokens that `n` answers can have, of which the caller stated a limit for each, or the model has one;
+        and the micro-cents of the prompt with so many at the standard rates. None where nobody knows.
+        """
+        price = self.price
+        if price is None:
+            return 0, 0
+        each = stated
+        if self._endpoint == "embeddings":  # an answer of numbers; what tables give as their limit are its dimensions
+            each = 0
+        elif price.max_output is not None and (each is None or price.max_output < each):
+            each = price.max_output
+        if each is None:
+            return None, None
+        return each * n, self.cost_of(self.estimate.prompt_tokens, each * n)
+
+    def cost_of(self, prompt_tokens: int, output_tokens: int) -> int:
+        """What so many tokens cost at the standard rates, in micro-cents; 0 where the endpoint is not charged."""
+        price = self.price
+        if price is None:
+            return 0
+        return price.standard(prompt_tokens, output_tokens, time.time() if price.timely else 0.0)
+
+    def so_far(self) -> int:
+        """The tokens of the answer until now, as the provider is expected to charge them."""
+        tokens = self.tokens
+        rates = self._output_rates()
+        return tokens if rates is None or not tokens else rates[self._bucket()].of(tokens)
+
+    def raw_for(self, tokens: int) -> int:
+        """How far `meter.tokens` may grow before `so_far()` reaches so many: at no lower number does it, whatever kind
+        of text comes. With an exact vocabulary it does there. With another it may be later, as the kind of the text
+        decides; from there on who must know asks `so_far()`.
+        """
+        rates = self._output_rates()
+        if rates is None:
+            return max(tokens, 0)
+        return min(rate.back(tokens) for rate in rates)
+
+    def _output_rates(self) -> tuple[Rate, ...] | None:
+        """How tokens counted here become those of the model's answers, the same for all of one call; None for an exact
+        vocabulary.
+        """
+        terms = self._terms
+        if terms.scheme.kind == "exact":
+            return None
+        if self._rates is None:
+            self._rates = self._meters.calibration.rates(terms.provider, terms.model, "output")
+        return self._rates
 
     def stream(self, strip: bool) -> Meter:
         """Reads a stream; `strip` takes the usage out that the caller did not ask for."""
-        vocabulary, _ = self._meters.vocabulary(self._model)
-        self._meter = Meter(self._endpoint, vocabulary, limit=self._meters.limit, strip_usage=strip)
+        self._meter = Meter(self._endpoint, self._terms.scheme.vocabulary, limit=self._meters.limit, strip_usage=strip)
         return self._meter
 
     def plain(self, body: bytes) -> None:
         """Reads a whole answer."""
-        told = report(self._endpoint)
-        if told is None:
+        made = REPORTS.get(self._endpoint)
+        if made is None:
             return
+        told = made()
         told.plain(body)
         self._reported = told.usage
         if self._reported is None:
-            vocabulary, _ = self._meters.vocabulary(self._model)
+            vocabulary = self._terms.scheme.vocabulary
             tokens = answer_tokens(self._endpoint, body, vocabulary)
             self._approximate = tokens is None
             self._tokens = vocabulary.count(body) if tokens is None else tokens
@@ -127,8 +214,7 @@ class Metering:
         if self._endpoint not in REPORTS:
             return
         if self._counter is None:
-            vocabulary, _ = self._meters.vocabulary(self._model)
-            self._counter = Counter(vocabulary)
+            self._counter = Counter(self._terms.scheme.vocabulary)
             self._approximate = True
         self._counter.feed(body)
 
@@ -150,11 +236,11 @@ class Metering:
         """
         if self._reported is not None:
             return None
-        _, kind = self._meters.vocabulary(self._model)
-        tokens = self.tokens
-        if kind != "exact" and tokens:
-            learnt = self._meters.calibration.estimate(self._provider, self._model, tokens, self._features())
-            tokens, kind = learnt.tokens, learnt.kind
+        kind, tokens = self._terms.scheme.kind, self.tokens
+        rates = self._output_rates()
+        if rates is not None and tokens:
+            rate = rates[self._bucket()]
+            tokens, kind = rate.of(tokens), rate.kind
         weaker = min(self.estimate.prompt_kind, "estimated" if self._approximate else kind, key=WEAKEST.index)
         return Usage(input_tokens=self.estimate.prompt_tokens, output_tokens=tokens, kind=weaker)
 
@@ -175,23 +261,28 @@ class Metering:
 
     def cost(self, usage: Usage) -> int:
         """What that costs, in micro-cents."""
-        return self.price.cost(usage, time.time()) if self.price is not None else 0
+        price = self.price
+        if price is None:
+            return 0
+        return price.cost(usage, time.time() if price.timely else 0.0)
 
     def learn(self) -> None:
         """A complete call's report says something about the model's vocabulary, where that is not public."""
-        usage, prompt, calibration = self.reported, self._prompt, self._meters.calibration
+        usage, tally, terms, calibration = self.reported, self._tally, self._terms, self._meters.calibration
         if usage is None:
             return
-        if prompt is not None and teaches_prompt(self._provider, prompt, usage):
-            texts = prompt.tokens - prompt.media
-            calibration.learn(self._provider, self._model, prompt.features, texts, usage.input_tokens - prompt.media)
-        _, kind = self._meters.vocabulary(self._model)
-        if kind != "exact" and self._meter is not None and teaches_output(usage):
-            features = self._features()
-            calibration.learn(self._provider, self._model, features, self._meter.tokens, usage.output_tokens)
+        if tally is not None and self.estimate.prompt_kind != "exact":
+            prompt = counted(tally, "estimated")
+            if teaches_prompt(terms.provider, prompt, usage):
+                texts = prompt.tokens - prompt.media
+                billed = usage.input_tokens - prompt.media
+                calibration.learn(terms.provider, terms.model, prompt.features, texts, billed)
+        if terms.scheme.kind != "exact" and self._meter is not None and teaches_output(usage):
+            tokens = self._meter.tokens
+            output = Features("output", self._bucket())
+            calibration.learn(terms.provider, terms.model, output, tokens, usage.output_tokens)
 
-    def _features(self) -> Features:
+    def _bucket(self) -> int:
+        """Which kind of text the answer is."""
         meter = self._meter
-        if meter is None:
-            return Features("output")
-        return features("output", meter.tokens, meter.characters, meter.size, meter.foreign)
+        return 0 if meter is None else bucket_of(meter.tokens, meter.characters, meter.size, meter.foreign)

@@ -47,6 +47,8 @@ class Text(Enum):
     OBJECT = 11  # arguments that are no string but an object; only whole answers have them
 
 
+NAMES: Final = frozenset((Text.NAME, Text.FUNCTION_NAME))  # of tools: no text for who looks for words in it
+
 Paths: TypeAlias = dict[str, "Leaf | Text | Paths | list[Paths]"]  # of fields to a leaf, an object or a list of objects
 
 
@@ -56,6 +58,8 @@ class Type(Struct, frozen=True):
     text: Text | None = None
     ends: bool = False
     fails: bool = False
+    begins: bool = False  # what an ending of ours has to repeat stands in it
+    closes: bool = False  # the part that it names is whole
 
 
 class Shape(Struct, frozen=True):
@@ -111,6 +115,8 @@ STREAMS: Final[Mapping[str, Shape]] = {
             "response.mcp_call_arguments.delta": Type(Text.ARGUMENTS),
             "response.code_interpreter_call_code.delta": Type(Text.CODE),
             "response.output_item.added": Type(Text.NAME),
+            "response.created": Type(begins=True),
+            "response.output_item.done": Type(closes=True),
             "response.completed": Type(ends=True),
             "response.incomplete": Type(ends=True),
             "response.failed": Type(ends=True),
@@ -133,7 +139,7 @@ STREAMS: Final[Mapping[str, Shape]] = {
             "usage": Leaf.REPORT,
             "error": Leaf.ERROR,
         },
-        {"message_stop": Type(ends=True), "error": Type(fails=True)},
+        {"content_block_stop": Type(closes=True), "message_stop": Type(ends=True), "error": Type(fails=True)},
     ),
     # these do not stream, or not text; a stream of theirs is framed all the same
     "embeddings": Shape(ENDING),
@@ -168,6 +174,8 @@ ANSWERS: Final[Mapping[str, Paths]] = {
 }
 
 MOST_NUMBER: Final = 65535  # of a choice or part
+LONGEST_MEMBER: Final = 128  # bytes, of an opening's; ids, names of models and numbers are shorter
+LONGEST_OPENING: Final = 1024  # bytes; those of OpenAI have 600
 NUMBERS: Final[Mapping[Leaf, str]] = {Leaf.CHOICE: "choice", Leaf.PART: "part", Leaf.SUBPART: "subpart"}
 
 
@@ -187,6 +195,7 @@ class Said(Struct):
     found: list[Found] = field(default_factory=list)
     choices: int = 0  # one more than the highest choice
     type: str | None = None
+    part: int | None = None  # that the whole document is of
     reported: bool = False  # there is usage
     asked: bool = False  # of the kind that was asked for
     fails: bool = False
@@ -204,12 +213,29 @@ def parsed(data: bytes) -> Any:
         return None
 
 
+def opening(data: bytes) -> bytes | None:
+    """The response of an event that opens one, without its long members (it repeats instructions and tools); None where
+    there is none, or where too much would be left to keep for as long as a stream lasts.
+    """
+    try:
+        members = msgspec.json.decode(data, type=_Opening).response
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    kept = msgspec.json.encode({name: value for name, value in members.items() if len(bytes(value)) <= LONGEST_MEMBER})
+    return kept if len(kept) <= LONGEST_OPENING else None
+
+
+class _Opening(Struct):
+    response: dict[str, msgspec.Raw]
+
+
 def said(paths: Paths, document: Any) -> Said | None:
     """What a parsed document says; None if it is no object."""
     if not isinstance(document, dict):
         return None
     result = Said()
     result.found.extend(_found(paths, document, None, result))
+    result.part = next((_whole(document.get(name)) for name, leaf in paths.items() if leaf is Leaf.PART), None)
     return result
 
 
@@ -263,10 +289,17 @@ def _found(paths: Paths, fields: dict[str, Any], position: int | None, into: Sai
 
 
 def _number(numbers: dict[str, int], name: str, value: Any, position: int | None) -> None:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_NUMBER:
-        numbers[name] = value
-    elif position is not None:
-        numbers[name] = position
+    number = _whole(value)
+    if number is None:
+        number = position
+    if number is not None:
+        numbers[name] = number
+
+
+def _whole(value: Any) -> int | None:
+    """A number of a choice or part."""
+    valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_NUMBER
+    return value if valid else None
 
 
 def _note(into: Said, leaf: Any, value: Any) -> None:

@@ -19,6 +19,7 @@ from re import match as begins
 from typing import Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from tidegate.count.prices_names import Names
 from tidegate.count.prices_table import MILLION, Match, Model, Period, Rates, Table, micro_cents, shipped
@@ -47,43 +48,35 @@ class Price:
         self.max_output = model.max_output
         self._schedules = {service: _schedule(periods) for service, periods in model.prices.items()}
         self._standard = self._schedules[""]
+        self.timely = any(len(each) > 1 or each[0][1] for each in self._schedules.values())  # rates change with time
 
     def cost(self, usage: Usage, at: float) -> int:
         """What a call of Unix time `at` costs, in micro-cents, rounded up. A service that the model has no price for
         costs what the standard one does.
         """
-        schedule = self._schedules.get(usage.service, self._standard)
-        read = usage.input_tokens
-        cached = usage.cached_tokens
-        kept = usage.cache_write_1h_tokens
-        written = usage.cache_write_tokens - kept
-        heard = usage.input_audio_tokens
-        seen = usage.input_image_tokens
-        thought = usage.reasoning_tokens
-        spoken = usage.output_audio_tokens
-        drawn = usage.output_image_tokens
-        plain = read - cached - kept - heard - seen
-        said = usage.output_tokens - thought - spoken - drawn
-        if written > 0:
-            plain -= written
-        else:
-            written = 0
+        # all fields at once: one by one they cost more than the rest of this
+        read, said, _, cached, wrote, kept, heard, seen, thought, spoken, drawn, searches, service = astuple(usage)
+        schedule = self._schedules.get(service, self._standard) if service else self._standard
+        written = max(wrote - kept, 0)
         row = _row(schedule, at, read)
-        total = (
-            (plain if plain > 0 else 0) * row[0]
-            + cached * row[1]
-            + written * row[2]
-            + kept * row[3]
-            + heard * row[4]
-            + seen * row[5]
-            + (said if said > 0 else 0) * row[6]
-            + thought * row[7]
-            + spoken * row[8]
-            + drawn * row[9]
-            + usage.web_searches * row[10]
-            + row[11]
-        )
+        total: int = max(read - cached - written - kept - heard - seen, 0) * row[0]
+        total += max(said - thought - spoken - drawn, 0) * row[6] + row[11]
+        if cached or written or kept:
+            total += cached * row[1] + written * row[2] + kept * row[3]
+        if heard or seen:
+            total += heard * row[4] + seen * row[5]
+        if thought or spoken or drawn:
+            total += thought * row[7] + spoken * row[8] + drawn * row[9]
+        if searches:
+            total += searches * row[10]
         return -(-total // MILLION)
+
+    def standard(self, read: int, said: int, at: float) -> int:
+        """What so many input and output tokens of Unix time `at` cost at the standard rates, if they are nothing else
+        besides: neither cached, nor heard, nor thought. In micro-cents, rounded up.
+        """
+        row = _row(self._standard, at, read)
+        return -(-(read * row[0] + said * row[6] + row[11]) // MILLION)
 
     @property
     def services(self) -> tuple[str, ...]:

@@ -12,8 +12,7 @@ one text. It takes about 10 ms a megabyte, and texts above 8 KiB are counted wit
 `LONG` it belongs in a thread, so that the loop goes on.
 """
 
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import UNSET, Raw, Struct
@@ -22,7 +21,7 @@ from tidegate.count import prompts_anthropic as anthropic
 from tidegate.count import prompts_openai as openai
 from tidegate.count import prompts_tools as tools
 from tidegate.count.features import Features, features
-from tidegate.count.registry import PUBLISHED, Encoding, Kind, Registry, published_encoding
+from tidegate.count.registry import PUBLISHED, Kind, Registry, published_encoding
 from tidegate.count.tally import Tally
 from tidegate.wire.dialect import Governed
 
@@ -43,16 +42,18 @@ class PromptCount(Struct, frozen=True):
     others: int = 0  # parts that are guessed, or that only the provider knows
 
 
+TEXTS: Final = frozenset(("completions", "embeddings"))  # endpoints whose prompts are texts, with nothing between them
+
 Counted = Callable[[Tally, Any], None]  # the field is a Raw, or what its dialect has decoded
 
-_MESSAGES: Final[Mapping[str, Counted]] = {
+_MESSAGES: Final[dict[str, Counted]] = {
     "system": anthropic.system,
     "messages": anthropic.messages,
     "tools": anthropic.tools,
     "tool_choice": anthropic.tool_choice,
 }
 # by Route.endpoint and field, in the order of counting; what a dialect does not read is not counted
-COUNTED: Final[Mapping[str, Mapping[str, Counted]]] = {
+COUNTED: Final[dict[str, dict[str, Counted]]] = {
     "chat.completions": {
         "messages": openai.messages,
         "tools": tools.tools,
@@ -61,7 +62,7 @@ COUNTED: Final[Mapping[str, Mapping[str, Counted]]] = {
         "function_call": tools.tool_choice,
         "response_format": tools.response_format,
     },
-    "completions": {"prompt": openai.texts, "suffix": Tally.text},
+    "completions": {"prompt": openai.texts, "suffix": openai.text},
     "embeddings": {"input": openai.texts},
     "responses": {
         "instructions": openai.instructions,
@@ -76,24 +77,77 @@ COUNTED: Final[Mapping[str, Mapping[str, Counted]]] = {
     "messages.count_tokens": _MESSAGES,
 }
 
+# the same by what a body decodes to, as it is needed
+_READ: Final[dict[str, dict[type[Governed], tuple[tuple[str, Counted], ...]]]] = {endpoint: {} for endpoint in COUNTED}
 
-def count_prompt(endpoint: str, fields: Governed, registry: Registry = PUBLISHED) -> PromptCount:
-    """The tokens of a call's prompt, by its Route.endpoint. Never fails over what the caller wrote: what cannot be read
-    is counted as it is written. Raises ValueError for an endpoint that has no prompt.
+
+class Scheme:
+    """How prompts to one model are counted."""
+
+    def __init__(self, model: str, registry: Registry) -> None:
+        encoding = registry.encoding(model)
+        self.model = model
+        self.vocabulary = registry.vocabulary(encoding)
+        self.kind: Kind = encoding.kind  # of what is counted in that vocabulary
+        self.public = encoding.kind == "exact" and encoding == published_encoding(model)
+        self.framing = openai.framing(model)
+        self.framed = self.public and self.framing.published
+        self.tool_prompt = anthropic.tool_prompt(model)
+
+    def counts_as(self, other: "Scheme") -> bool:
+        """Whether a prompt without images has as many tokens for the other's model."""
+        return (
+            self.vocabulary is other.vocabulary
+            and self.framing == other.framing
+            and self.tool_prompt == other.tool_prompt
+        )
+
+    def kind_of(self, endpoint: str, tally: Tally) -> Kind:
+        """How the count of a prompt is known. Plain text has the tokens that the provider will report, where both the
+        vocabulary and the framing are public. With an operator's vocabulary the texts have, but servers put tokens of
+        their own before them; prompts that are tokens already are what they are.
+        """
+        if endpoint == "chat.completions":
+            known = self.framed
+        else:
+            known = endpoint in TEXTS and (self.public or not tally.counted)
+        return "exact" if known and tally.plain else "estimated"
+
+
+def tallied(endpoint: str, fields: Governed, scheme: Scheme) -> Tally:
+    """What a call's prompt has, by its Route.endpoint. Never fails over what the caller wrote: what cannot be read is
+    counted as it is written. Raises ValueError for an endpoint that has no prompt.
     """
-    encoding = registry.encoding(fields.model)
-    tally = Tally(fields.model, registry.vocabulary(encoding))
-    for name, counted in _counted(endpoint, type(fields)):
+    of_endpoint = _READ.get(endpoint)
+    if of_endpoint is None:
+        raise ValueError(f"the endpoint `{endpoint}` has no prompt")
+    read = of_endpoint.get(type(fields))
+    if read is None:
+        read = of_endpoint[type(fields)] = _read(endpoint, type(fields))
+    tally = Tally(scheme.model, scheme.vocabulary)
+    for name, count in read:
         value = getattr(fields, name)
         if value is None or value is UNSET:
             continue
-        if isinstance(value, Raw) and _is_endless(value):
+        if type(value) is Raw and _is_endless(value):
             tally.as_written(value)
         else:
-            counted(tally, value)
+            count(tally, value)
+    return tally
+
+
+def count_prompt(endpoint: str, fields: Governed, registry: Registry = PUBLISHED) -> PromptCount:
+    """The tokens of a call's prompt for the model that it names; otherwise as `tallied`."""
+    scheme = Scheme(fields.model, registry)
+    tally = tallied(endpoint, fields, scheme)
+    return counted(tally, scheme.kind_of(endpoint, tally))
+
+
+def counted(tally: Tally, kind: Kind) -> PromptCount:
+    """The count that a tally came to."""
     return PromptCount(
-        tokens=tally.counted + tally.framing + tally.media,
-        kind="exact" if tally.plain and _is_known(endpoint, fields.model, encoding, tally) else "estimated",
+        tokens=tally.tokens,
+        kind=kind,
         features=features("prompt", tally.counted, tally.characters, tally.size, tally.foreign),
         media=tally.media,
         messages=tally.messages,
@@ -103,26 +157,13 @@ def count_prompt(endpoint: str, fields: Governed, registry: Registry = PUBLISHED
     )
 
 
-@cache
-def _counted(endpoint: str, body: type[Governed]) -> tuple[tuple[str, Counted], ...]:
+def _read(endpoint: str, body: type[Governed]) -> tuple[tuple[str, Counted], ...]:
     """What is counted of the fields that a dialect reads."""
-    if endpoint not in COUNTED:
-        raise ValueError(f"the endpoint `{endpoint}` has no prompt")
     return tuple((name, counted) for name, counted in COUNTED[endpoint].items() if name in body.__struct_fields__)
 
 
 def _is_endless(value: Raw) -> bool:
-    if memoryview(value).nbytes <= MOST:
+    if len(value) <= MOST:
         return False
     text = bytes(value)
     return text.count(b",") + text.count(b"{") > MOST
-
-
-def _is_known(endpoint: str, model: str, encoding: Encoding, tally: Tally) -> bool:
-    """Whether plain text has the tokens that the provider will report. With an operator's vocabulary the texts have,
-    but servers put tokens of their own before them; prompts that are tokens already are what they are.
-    """
-    public = encoding.kind == "exact" and encoding == published_encoding(model)
-    if endpoint == "chat.completions":
-        return public and openai.framing(model).published
-    return endpoint in ("completions", "embeddings") and (public or not tally.counted)

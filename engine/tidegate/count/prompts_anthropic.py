@@ -7,11 +7,13 @@ tools a prompt of Anthropic's own comes in, of a length that its documents state
 
 import re
 from functools import lru_cache
+from types import NoneType
 from typing import Final
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from tidegate.count._prompt import Form
 from tidegate.count.tally import Tally
 from tidegate.wire.anthropic import Choice, Tool
 
@@ -56,23 +58,27 @@ class Message(Struct, frozen=True):
     content: str | list[Raw] | None = None
 
 
+_PLAIN: Final = Form(Message.__struct_fields__, Block.__struct_fields__, ("text",))
 _LIST: Final = msgspec.json.Decoder(list[Raw])
 _SYSTEM: Final = msgspec.json.Decoder(str | list[Raw])
 _MESSAGE: Final = msgspec.json.Decoder(Message)
 _BLOCK: Final = msgspec.json.Decoder(Block)
 _TOOL: Final = msgspec.json.Decoder(Tool)
-_CHOICE: Final = msgspec.json.Decoder(Choice | None)
+_CHOICE: Final = msgspec.json.Decoder(Choice | NoneType)
 
 
-def system(tally: Tally, system: Raw) -> None:
+def system(tally: Tally, given: Raw) -> None:
     """What stands before the messages."""
     tally.framing += MESSAGE
-    _content(tally, tally.read(system, _SYSTEM))
+    _content(tally, tally.read(given, _SYSTEM))
 
 
-def messages(tally: Tally, messages: Raw) -> None:
+def messages(tally: Tally, given: Raw) -> None:
     tally.framing += PRIMER
-    for each in tally.read(messages, _LIST) or ():
+    odd = tally.odd(given, _PLAIN, MESSAGE, 0)
+    if odd is None:
+        odd = tally.read(given, _LIST) or []
+    for each in odd:
         tally.messages += 1
         tally.framing += MESSAGE
         message = tally.read(each, _MESSAGE)
@@ -152,7 +158,7 @@ def tools(tally: Tally, tools: Raw) -> None:
         tool = tally.read(each, _TOOL)
         if tool is None:
             continue
-        if tool.type in (None, "custom"):
+        if tool.type is None or tool.type == "custom":
             tally.framing += CALL
             tally.text(tool.name)
             tally.text(tool.description)

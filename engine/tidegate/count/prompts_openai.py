@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
+from tidegate.count._prompt import Form
 from tidegate.count.families import family
 from tidegate.count.tally import Tally
 from tidegate.wire.openai import Audio, Called, File, Image, Part, Spoken, Summary, ToolCall
@@ -70,6 +71,11 @@ class Item(Struct, frozen=True):
     encrypted_content: str | None = None
 
 
+SAID: Final = ("text", "input_text", "output_text", "summary_text", "reasoning_text")  # types of parts that are texts
+RESULTS: Final = ("tool", "function")  # roles
+
+_CHAT: Final = Form(Message.__struct_fields__, Part.__struct_fields__, SAID, roles=RESULTS, named=True)
+_ITEMS: Final = Form(Item.__struct_fields__, Part.__struct_fields__, SAID, sorts=("message",))
 _LIST: Final = msgspec.json.Decoder(list[Raw])
 _TEXTS: Final = msgspec.json.Decoder(str | list[str | int | list[int]])
 _INPUT: Final = msgspec.json.Decoder(str | list[Raw])
@@ -90,10 +96,19 @@ def texts(tally: Tally, prompt: Raw) -> None:
             tally.framing += 1 if isinstance(each, int) else len(each)
 
 
-def messages(tally: Tally, messages: Raw) -> None:
+def text(tally: Tally, given: str) -> None:
+    """A text by itself."""
+    tally.text(given)
+
+
+def messages(tally: Tally, given: Raw) -> None:
     """The messages of chat completions."""
     tally.framing += PRIMER
-    for each in tally.read(messages, _LIST) or ():
+    around = framing(tally.model)
+    odd = tally.odd(given, _CHAT, around.message, around.name)
+    if odd is None:
+        odd = tally.read(given, _LIST) or []
+    for each in odd:
         _message(tally, each)
 
 
@@ -109,7 +124,7 @@ def _message(tally: Tally, json: Raw) -> None:
     if message.name is not None:
         tally.framing += around.name
         tally.text(message.name)
-    if message.role in ("tool", "function"):
+    if message.role in RESULTS:
         tally.plain = False
     if message.refusal:
         tally.plain = False
@@ -146,7 +161,7 @@ def _part(tally: Tally, json: Raw) -> None:
     if part is None:
         return
     match part.type:
-        case "text" | "input_text" | "output_text" | "summary_text" | "reasoning_text":
+        case kind if kind in SAID:
             tally.text(part.text)
         case "refusal":
             tally.plain = False
@@ -176,10 +191,16 @@ def instructions(tally: Tally, instructions: str) -> None:
 def items(tally: Tally, given: Raw) -> None:
     """The input of responses: a text, or messages and what happened between them."""
     tally.framing += PRIMER
+    around = framing(tally.model)
+    odd = tally.odd(given, _ITEMS, around.message, around.name)
+    if odd is not None:
+        for each in odd:
+            _item(tally, each)
+        return
     said = tally.read(given, _INPUT)
     if isinstance(said, str):
         tally.messages += 1
-        tally.framing += framing(tally.model).message
+        tally.framing += around.message
         tally.text("user")
         tally.text(said)
         return

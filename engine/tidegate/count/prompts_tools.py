@@ -9,6 +9,7 @@ as it is written.
 """
 
 from collections.abc import Iterator
+from types import NoneType
 from typing import Final
 
 import msgspec
@@ -49,7 +50,7 @@ _TOOL: Final = msgspec.json.Decoder(Tool)
 _FUNCTION: Final = msgspec.json.Decoder(Function)
 _SCHEMA: Final = msgspec.json.Decoder(Schema)
 _CHOICE: Final = msgspec.json.Decoder(str | Choice | None)
-_FORMAT: Final = msgspec.json.Decoder(Format | None)
+_FORMAT: Final = msgspec.json.Decoder(Format | NoneType)
 
 
 def tools(tally: Tally, tools: Raw) -> None:

@@ -11,6 +11,7 @@
 
 #define LONG 256
 #define HELD (2 * LONG)
+#define ENDLESS ((uint64_t)1 << 48) /* tokens; no text has so many */
 
 typedef enum { SHORT, CAPITALS, LETTERS, SYMBOLS, SYMBOLS_END, BLANKS } State;
 
@@ -245,6 +246,10 @@ static inline bool stream_feed(Stream *x, const uint8_t *s, size_t n) {
     }
     return true;
 }
+
+/* No fewer tokens than the text has, without counting: no token has less than a byte. A long piece is not guessed. It may
+   only be asked where no character is cut. */
+static inline uint64_t stream_most(const Stream *x) { return x->state == SHORT ? x->done + x->held : ENDLESS; }
 
 static inline uint64_t settled_count(Stream *x) {
     uint64_t count = x->done + (x->state == SHORT ? 0 : long_count(x));

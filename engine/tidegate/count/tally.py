@@ -14,9 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from tidegate.count import images
-from tidegate.count._tokens import Vocabulary
-
-ASCII: Final = bytes(range(128))
+from tidegate.count._prompt import Counts
 
 # where nobody says how much something is: estimates on the high side
 AUDIO_BYTES: Final = 400  # of a token: ten tokens a second, at 32 kbit/s
@@ -40,55 +38,15 @@ def _pages(encoded: int) -> int:
     return min(-(-encoded * 3 // (4 * PAGE_BYTES)), MOST_PAGES)
 
 
-class Tally:
-    """The counts of one prompt."""
+class Tally(Counts):
+    """The counts of one prompt: of its texts, and of what is none."""
 
-    __slots__ = (
-        "characters",
-        "counted",
-        "foreign",
-        "framing",
-        "images",
-        "media",
-        "messages",
-        "model",
-        "others",
-        "plain",
-        "size",
-        "strange",
-        "tools",
-        "vocabulary",
-    )
+    __slots__ = ()
 
-    def __init__(self, model: str, vocabulary: Vocabulary) -> None:
-        self.model = model
-        self.vocabulary = vocabulary
-        self.counted = 0  # tokens of texts
-        self.framing = 0  # tokens that stand between the texts
-        self.media = 0  # tokens of what is no text
-        self.characters = 0
-        self.size = 0  # bytes of the texts
-        self.foreign = 0  # and those of them that are not ASCII
-        self.messages = 0
-        self.tools = 0
-        self.images = 0
-        self.others = 0  # parts of which only an estimate is known
-        self.strange = 0  # parts that nobody here knows
-        self.plain = True  # nothing was there but what has a published and exact count
-
-    def text(self, text: str | None) -> None:
-        """A text."""
-        if not text:
-            return
-        self.characters += len(text)
-        if text.isascii():
-            self.size += len(text)
-            self.counted += self.vocabulary.count(text)
-        else:
-            utf8 = text.encode("utf-8", "replace")
-            self.size += len(utf8)
-            self.foreign += len(utf8.translate(None, ASCII))
-            self.counted += self.vocabulary.count(utf8)
+    @property
+    def tokens(self) -> int:
+        """All of them."""
+        return self.counted + self.framing + self.media
 
     def as_written(self, json: Raw) -> None:
         """JSON that reaches the model as it is, or nearly so."""

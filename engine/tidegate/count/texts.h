@@ -7,6 +7,7 @@
 #define TIDEGATE_TEXTS_H
 
 #include "stream.h"
+#include "tail.h"
 #include "walk.h"
 
 #define LIVE 128 /* OpenAI gives a call no more than 128 choices */
@@ -25,6 +26,7 @@ typedef struct {
     unsigned live;
     uint64_t size, foreign, characters; /* bytes of all texts, those of them that are not ASCII, and what they spell */
     uint64_t sum, *ended; /* of each of the first LIVE choices, the tokens of texts that were ended; made when needed */
+    Tail tail;            /* the last bytes of all texts but names */
 } Texts;
 
 static inline uint64_t text_key(const Found *found) {
@@ -32,6 +34,12 @@ static inline uint64_t text_key(const Found *found) {
 }
 
 static inline unsigned text_choice(const Text *text) { return (unsigned)(text->key >> 48); }
+
+/* Whether a text is kept in the tail. */
+static inline bool is_kept(const Text *text) {
+    unsigned kind = (unsigned)(text->key >> 32 & 0xFFFF);
+    return kind != NAME && kind != FUNCTION_NAME;
+}
 
 static inline void text_settle(Texts *t, Text *text) {
     uint64_t count = stream_count(&text->stream);
@@ -44,6 +52,14 @@ static inline void text_settle(Texts *t, Text *text) {
 static inline uint64_t texts_count(Texts *t) {
     for (Text *text = t->first; text && text->changed; text = text->next) text_settle(t, text);
     return t->sum;
+}
+
+/* No fewer than the tokens of all texts, without counting: next to nothing, where texts_count is asked for in vain. */
+static inline uint64_t texts_most(const Texts *t) {
+    uint64_t most = t->sum;
+    for (const Text *text = t->first; text && text->changed; text = text->next)
+        most += stream_most(&text->stream) - text->counted;
+    return most;
 }
 
 /* A place for a new text: that of the last one if there are LIVE already. */
@@ -85,6 +101,7 @@ static inline bool text_grow(Texts *t, Text *text, const uint8_t *s, size_t n) {
     t->size += n;
     t->foreign += foreign;
     t->characters += n - inside;
+    if (t->tail.limit && is_kept(text)) tail_add(&t->tail, s, n);
     return stream_feed(&text->stream, s, n);
 }
 
@@ -104,6 +121,7 @@ static inline bool text_feed(Texts *t, uint64_t key, const uint8_t *s, size_t n,
         return false;
     }
     if (!text->stream.cut) return true;
+    if (t->tail.limit && is_kept(text)) tail_mend(&t->tail, text->stream.cut);
     text->stream.cut = 0; /* no character goes on in another event */
     return take(&text->stream, REPLACEMENT, 3);
 }
@@ -119,7 +137,7 @@ static inline uint64_t texts_count_of(Texts *t, unsigned choice) {
 
 /* The bytes that were allocated. */
 static inline size_t texts_size(const Texts *t) {
-    size_t size = t->ended ? LIVE * sizeof *t->ended : 0;
+    size_t size = (t->ended ? LIVE * sizeof *t->ended : 0) + t->tail.limit;
     for (const Text *text = t->first; text; text = text->next)
         size += sizeof *text + (text->stream.piece ? sizeof *text->stream.piece : 0);
     return size;
@@ -134,6 +152,7 @@ static inline void texts_free(Texts *t) {
     }
     free(t->ended);
     t->ended = NULL;
+    tail_free(&t->tail);
 }
 
 #endif

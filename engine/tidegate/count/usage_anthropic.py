@@ -5,8 +5,11 @@ A stream reports its input at once, in `message_start`, and the output so far in
 latter are whole and not differences, and may repeat those of the input. What a later event leaves out stands.
 """
 
+from typing import Any, Final
+
 from msgspec import Struct, structs
 
+from tidegate.count._figures import Figures
 from tidegate.count.usage_fields import Tokens, decoded, service
 from tidegate.model import Usage
 
@@ -47,16 +50,41 @@ class Event(Struct, frozen=True):
     usage: MessageUsage | None = None
 
 
+NOTHING: Final = MessageUsage()
+
+# what the fast reader looks for; what it does not decide is decoded as the Structs above
+_MESSAGE: Final = Figures(
+    {
+        "usage": {
+            "input_tokens": int,
+            "output_tokens": int,
+            "cache_creation_input_tokens": int,
+            "cache_read_input_tokens": int,
+            "cache_creation": {"ephemeral_5m_input_tokens": int, "ephemeral_1h_input_tokens": int},
+            "output_tokens_details": {"thinking_tokens": int},
+            "server_tool_use": {"web_search_requests": int},
+            "service_tier": str,
+            "speed": str,
+        }
+    }
+)
+
+
 class MessageReport:
     """What one message used."""
 
     def __init__(self) -> None:
-        self._so_far = MessageUsage()
+        self._so_far = NOTHING
+        self._whole: Usage | None = None
 
     def plain(self, body: bytes) -> None:
         """Read a whole answer."""
-        message = decoded(body, Message)
-        self._take(message.usage if message else None)
+        figures = _MESSAGE.read(body)
+        if figures is None:
+            message = decoded(body, Message)
+            self._take(message.usage if message else None)
+        else:
+            self._whole = _usage(figures)
 
     def event(self, data: bytes) -> None:
         """Read the data of one event of a stream."""
@@ -71,21 +99,39 @@ class MessageReport:
     @property
     def usage(self) -> Usage | None:
         """What is known so far; None where the input was not reported."""
-        said = self._so_far
-        if said.input_tokens is None:
-            return None
-        created = said.cache_creation or CacheCreation()
-        kept = created.ephemeral_1h_input_tokens or 0
-        written = max(said.cache_creation_input_tokens or 0, (created.ephemeral_5m_input_tokens or 0) + kept)
-        cached = said.cache_read_input_tokens or 0
-        return Usage(
-            input_tokens=said.input_tokens + written + cached,
-            output_tokens=said.output_tokens or 0,
-            kind="provider",
-            cached_tokens=cached,
-            cache_write_tokens=written,
-            cache_write_1h_tokens=kept,
-            reasoning_tokens=(said.output_tokens_details or OutputDetails()).thinking_tokens or 0,
-            web_searches=(said.server_tool_use or ServerToolUse()).web_search_requests or 0,
-            service=service(said.speed) or service(said.service_tier),
-        )
+        return self._whole or _usage(_figures(self._so_far))
+
+
+def _figures(said: MessageUsage) -> list[Any]:
+    """The figures as the fast reader has them."""
+    created = said.cache_creation or CacheCreation()
+    return [
+        said.input_tokens,
+        said.output_tokens,
+        said.cache_creation_input_tokens,
+        said.cache_read_input_tokens,
+        created.ephemeral_5m_input_tokens,
+        created.ephemeral_1h_input_tokens,
+        (said.output_tokens_details or OutputDetails()).thinking_tokens,
+        (said.server_tool_use or ServerToolUse()).web_search_requests,
+        said.service_tier,
+        said.speed,
+    ]
+
+
+def _usage(figures: list[Any]) -> Usage | None:
+    fresh, said, created, cached, briefly, kept, thought, searches, tier, speed = figures
+    if fresh is None:
+        return None
+    written = max(created or 0, (briefly or 0) + (kept or 0))
+    return Usage(
+        input_tokens=fresh + written + (cached or 0),
+        output_tokens=said or 0,
+        kind="provider",
+        cached_tokens=cached or 0,
+        cache_write_tokens=written,
+        cache_write_1h_tokens=kept or 0,
+        reasoning_tokens=thought or 0,
+        web_searches=searches or 0,
+        service=service(speed) or service(tier),
+    )

@@ -8,8 +8,11 @@ A stream reports in its last chunk, if it was asked to; where a server reports i
 that the last one counts. The Responses API reports in its terminal event.
 """
 
+from typing import Any, Final
+
 from msgspec import Struct
 
+from tidegate.count._figures import Figures
 from tidegate.count.usage_fields import Tokens, decoded, service
 from tidegate.model import Usage
 
@@ -73,7 +76,8 @@ class Item(Struct, frozen=True):
     @property
     def is_search(self) -> bool:
         """Whether it is one that is charged; opening a page that was found is not."""
-        return self.type == "web_search_call" and (self.action is None or self.action.type in (None, "search"))
+        kind = self.action.type if self.action is not None else None
+        return self.type == "web_search_call" and (kind is None or kind == "search")
 
 
 class Response(Struct, frozen=True):
@@ -88,6 +92,42 @@ class ResponseEvent(Struct, frozen=True):
     response: Response | None = None
 
 
+# what the fast reader looks for; what it does not decide is decoded as the Structs above
+_PROMPT: Final = {"cached_tokens": int, "cache_write_tokens": int, "audio_tokens": int}
+_OUTPUT: Final = {"reasoning_tokens": int, "audio_tokens": int}
+_CHAT: Final = Figures(
+    {
+        "usage": {
+            "prompt_tokens": int,
+            "completion_tokens": int,
+            "total_tokens": int,
+            "prompt_tokens_details": _PROMPT,
+            "completion_tokens_details": _OUTPUT,
+            "cached_tokens": int,
+            "prompt_cache_hit_tokens": int,
+            "reasoning_tokens": int,
+            "citation_tokens": int,
+            "num_search_queries": int,
+        },
+        "service_tier": str,
+        "x_groq": None,
+    }
+)
+_RESPONSE: Final = Figures(
+    {
+        "usage": {
+            "input_tokens": int,
+            "output_tokens": int,
+            "total_tokens": int,
+            "input_tokens_details": _PROMPT,
+            "output_tokens_details": _OUTPUT,
+        },
+        "service_tier": str,
+        "output": [{"type": "web_search_call", "action": None}],
+    }
+)
+
+
 class ChatReport:
     """What one call of chat completions, completions or embeddings used."""
 
@@ -100,10 +140,8 @@ class ChatReport:
 
     def event(self, data: bytes) -> None:
         """Read the data of one event of a stream."""
-        chat = decoded(data, Chat)
-        usage = chat and (chat.usage or (chat.x_groq and chat.x_groq.usage))
-        if chat and usage:
-            self.usage = _chat_usage(usage, service(chat.service_tier)) or self.usage
+        figures = _CHAT.read(data) or _chat_figures(decoded(data, Chat))
+        self.usage = _chat_usage(figures) or self.usage
 
 
 class ResponseReport:
@@ -114,7 +152,11 @@ class ResponseReport:
 
     def plain(self, body: bytes) -> None:
         """Read a whole answer."""
-        self._take(decoded(body, Response))
+        figures = _RESPONSE.read(body)
+        if figures is None:
+            self._take(decoded(body, Response))
+        else:
+            self.usage = _response_usage(figures, 0) or self.usage
 
     def event(self, data: bytes) -> None:
         """Read the data of one event of a stream."""
@@ -124,41 +166,84 @@ class ResponseReport:
     def _take(self, response: Response | None) -> None:
         if response and response.usage:
             searches = sum(item.is_search for item in response.output or ())
-            self.usage = _response_usage(response.usage, service(response.service_tier), searches) or self.usage
+            figures = _response_figures(response.usage, response.service_tier)
+            self.usage = _response_usage(figures, searches) or self.usage
 
 
-def _chat_usage(said: ChatUsage, served: str) -> Usage | None:
+def _chat_figures(chat: Chat | None) -> list[Any]:
+    """The figures as the fast reader has them."""
+    said = (chat and (chat.usage or (chat.x_groq and chat.x_groq.usage))) or ChatUsage()
     prompt = said.prompt_tokens_details or PromptDetails()
     output = said.completion_tokens_details or CompletionDetails()
-    apart = (said.reasoning_tokens or 0) + (said.citation_tokens or 0)
-    if said.prompt_tokens is None:
+    return [
+        said.prompt_tokens,
+        said.completion_tokens,
+        said.total_tokens,
+        prompt.cached_tokens,
+        prompt.cache_write_tokens,
+        prompt.audio_tokens,
+        output.reasoning_tokens,
+        output.audio_tokens,
+        said.cached_tokens,
+        said.prompt_cache_hit_tokens,
+        said.reasoning_tokens,
+        said.citation_tokens,
+        said.num_search_queries,
+        chat.service_tier if chat else None,
+    ]
+
+
+def _chat_usage(figures: list[Any]) -> Usage | None:
+    read, said, total, cached, written, heard, thought, spoken, moonshot, deepseek, apart, cited, searches, tier = (
+        figures
+    )
+    if read is None:
         return None
     return Usage(
-        input_tokens=said.prompt_tokens,
-        output_tokens=max((said.completion_tokens or 0) + apart, (said.total_tokens or 0) - said.prompt_tokens),
-        kind="provider",
-        cached_tokens=prompt.cached_tokens or said.cached_tokens or said.prompt_cache_hit_tokens or 0,
-        cache_write_tokens=prompt.cache_write_tokens or 0,
-        input_audio_tokens=prompt.audio_tokens or 0,
-        reasoning_tokens=output.reasoning_tokens or said.reasoning_tokens or 0,
-        output_audio_tokens=output.audio_tokens or 0,
-        web_searches=said.num_search_queries or 0,
-        service=served,
+        read,
+        max((said or 0) + (apart or 0) + (cited or 0), (total or 0) - read),
+        "provider",
+        cached or moonshot or deepseek or 0,
+        written or 0,
+        0,
+        heard or 0,
+        0,
+        thought or apart or 0,
+        spoken or 0,
+        0,
+        searches or 0,
+        service(tier),
     )
 
 
-def _response_usage(said: ResponseUsage, served: str, searches: int) -> Usage | None:
+def _response_figures(said: ResponseUsage, tier: str | None) -> list[Any]:
+    """The figures as the fast reader has them."""
     prompt = said.input_tokens_details or PromptDetails()
     output = said.output_tokens_details or CompletionDetails()
-    if said.input_tokens is None:
+    return [
+        said.input_tokens,
+        said.output_tokens,
+        said.total_tokens,
+        prompt.cached_tokens,
+        prompt.cache_write_tokens,
+        prompt.audio_tokens,
+        output.reasoning_tokens,
+        output.audio_tokens,
+        tier,
+    ]
+
+
+def _response_usage(figures: list[Any], searches: int) -> Usage | None:
+    read, said, total, cached, written, _, thought, _, tier = figures
+    if read is None:
         return None
     return Usage(
-        input_tokens=said.input_tokens,
-        output_tokens=max(said.output_tokens or 0, (said.total_tokens or 0) - said.input_tokens),
+        input_tokens=read,
+        output_tokens=max(said or 0, (total or 0) - read),
         kind="provider",
-        cached_tokens=prompt.cached_tokens or 0,
-        cache_write_tokens=prompt.cache_write_tokens or 0,
-        reasoning_tokens=output.reasoning_tokens or 0,
+        cached_tokens=cached or 0,
+        cache_write_tokens=written or 0,
+        reasoning_tokens=thought or 0,
         web_searches=searches,
-        service=served,
+        service=service(tier),
     )

@@ -1,24 +1,29 @@
 """Where vocabularies come from: the published ones in this package, and files that an operator supplies.
 
-A vocabulary is loaded once in the process that forks the workers, which then share its tables. Rank files are checked
-against the SHA-256 that their publisher pins, so that nobody who carried them here need be trusted.
+Rank files are checked against the SHA-256 that their publisher pins, so that nobody who carried them here need be
+trusted. Making the tables of one takes 0.1 s and more, so the build of the package keeps those of the published ones
+beside their rank files, as they are in memory: processes map them, and share what they touch. Where such a file is
+missing, is of another build or has changed, the tables are made of the ranks again.
 """
 
 import gzip
 import json
+import mmap
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from functools import cache
 from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
+from tidegate.count import _tokens
 from tidegate.count._tokens import Vocabulary
 from tidegate.errors import SettingsError
 
-_DATA = files("tidegate.count") / "data"
+_DATA = Path(__file__).with_name("data")
+HEAD: Final = 64  # bytes before the tables in their file: the SHA-256 of what they were made of, and of themselves
 
 
 class Shape(Struct, frozen=True):
@@ -113,7 +118,35 @@ def build(tokens: list[bytes], shape: Shape) -> Vocabulary:
 @cache
 def published(name: str) -> Vocabulary:
     """A published encoding, loaded once a process and shared with those forked from it."""
-    return build(published_tokens(name), PUBLISHED[name])
+    return kept(name) or build(published_tokens(name), PUBLISHED[name])
+
+
+def keep(name: str, folder: Path = _DATA) -> None:
+    """Writes the tables of a published encoding for `kept`. Readers see all of them or none."""
+    image = build(published_tokens(name), PUBLISHED[name]).image()
+    unfinished = folder / f"{name}.unfinished"
+    unfinished.write_bytes(_origin(name) + sha256(image).digest() + image)
+    unfinished.replace(folder / f"{name}.tables")
+
+
+def kept(name: str, folder: Path = _DATA) -> Vocabulary | None:
+    """A published encoding by its tables on disk; None where they are not those that `keep` writes, to the last bit."""
+    try:
+        with open(folder / f"{name}.tables", "rb") as file:
+            mapped = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+    except (OSError, ValueError):  # there is none, or it is empty
+        return None
+    image = mapped[HEAD:]
+    if mapped[:HEAD] != _origin(name) + sha256(image).digest():
+        return None
+    return Vocabulary.mapped(image)
+
+
+def _origin(name: str) -> bytes:
+    """What decides how the tables are: tokens, characters, shape, and the compiled code that lays them out."""
+    made_of = [pins()[name].encode(), repr(PUBLISHED[name]).encode()]
+    made_of += [sha256(file.read_bytes()).digest() for file in (_DATA / "classes.gz", Path(_tokens.__file__))]
+    return sha256(b"".join(made_of)).digest()
 
 
 def supplied(path: Path, shape: str) -> Vocabulary:
@@ -127,3 +160,13 @@ def supplied(path: Path, shape: str) -> Vocabulary:
         raise SettingsError(f"cannot read the vocabulary `{path}`: {error.strerror}") from error
     except (ValueError, Base64Error, KeyError, TypeError) as error:
         raise SettingsError(f"cannot use the vocabulary `{path}`: {error}") from error
+
+
+def main() -> None:
+    """Keeps the tables of the published encodings, as the last step of a build."""
+    for name in PUBLISHED:
+        keep(name)
+
+
+if __name__ == "__main__":
+    main()

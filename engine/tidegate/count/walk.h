@@ -26,8 +26,9 @@ enum {
     NOISE                 /* what is another in every event and says nothing */
 };
 
-/* Two kinds of text: DELTA is of the kind that the type of its event says, unless that is NAME. */
-enum { DELTA = 1, NAME = 6 };
+/* Kinds of text: DELTA is of the kind that the type of its event says, unless that is NAME. From NAME to
+   FUNCTION_ARGUMENTS they are of calls of tools, and two of them are names. */
+enum { DELTA = 1, NAME = 6, FUNCTION_NAME = 8, FUNCTION_ARGUMENTS = 9 };
 
 #define MOST_FIELDS 64
 #define MOST_PLACES 16
@@ -52,7 +53,7 @@ typedef struct {
 /* A type of event: the kind of text that counts in it, and what it means for the stream. */
 typedef struct {
     uint8_t length, kind;
-    bool ends, fails;
+    bool ends, fails, begins, closes;
     char name[LONGEST_NAME];
 } Type;
 
@@ -89,6 +90,7 @@ typedef struct {
     bool asked;                 /* of the kind that was asked for */
     bool listed, chosen;        /* there is a list of choices; a choice is in it */
     uint32_t choices;           /* one more than the highest choice */
+    int32_t part;               /* that the whole event is of; -1: it does not say */
     unsigned count, gaps;
     Gap gap[MOST_GAPS];
     Found found[MOST_FOUND];
@@ -251,6 +253,7 @@ static inline const uint8_t *walk_object(Walk *w, const uint8_t *p, unsigned at,
         if (number[2] >= 0) each->subpart = (uint16_t)number[2];
     }
     if (place->numbered == CHOICE && (uint32_t)number[0] >= w->choices) w->choices = (uint32_t)number[0] + 1;
+    if (at == 0) w->part = number[PART - CHOICE];
     return p + 1;
 }
 
@@ -271,6 +274,9 @@ static inline unsigned counted_as(const Walk *w, const Found *each) {
     unsigned admitted = w->type ? w->type->kind : 0;
     return each->kind == admitted || (each->kind == DELTA && admitted != NAME) ? admitted : 0;
 }
+
+/* Whether a kind of text is of a call of a tool. */
+static inline bool of_call(unsigned kind) { return kind >= NAME && kind <= FUNCTION_ARGUMENTS; }
 
 /* Whether a reason for the end counts in this event. */
 static inline bool ended_by(const Walk *w) { return !w->paths->typed || (w->type && w->type->ends); }

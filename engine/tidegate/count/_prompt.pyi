@@ -1,0 +1,58 @@
+from collections.abc import Iterable
+from typing import Self, final
+
+from msgspec import Raw
+from typing_extensions import disjoint_base
+
+from tidegate.count._tokens import Vocabulary
+
+@final
+class Form:
+    """Which messages of a dialect are plain: those that hold nothing but texts."""
+
+    def __new__(
+        cls,
+        message: Iterable[str],
+        part: Iterable[str],
+        texts: Iterable[str],
+        *,
+        roles: Iterable[str] = (),
+        sorts: Iterable[str] = (),
+        named: bool = False,
+    ) -> Self:
+        """`message` and `part` are the fields that mean something; `texts` are the types of parts that are texts,
+        `roles` those that no plain message has. `named`: a message may have a `name` that is counted. `sorts`: messages
+        have a `type`, and the plain ones one of these or none. Raises ValueError for names that are too long or too
+        many."""
+
+@disjoint_base
+class Counts:
+    """What has been counted of one prompt so far."""
+
+    def __new__(cls, model: str, vocabulary: Vocabulary) -> Self:
+        """For a model, in a vocabulary, which may be another's."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+    counted: int  # tokens of texts
+    framing: int  # tokens that stand between the texts
+    media: int  # tokens of what is no text
+    characters: int
+    size: int  # bytes of the texts
+    foreign: int  # and those of them that are not ASCII
+    messages: int
+    tools: int
+    images: int
+    others: int  # parts of which only an estimate is known
+    strange: int  # parts that nobody here knows
+    plain: bool  # nothing was there but what has a published and exact count
+
+    def text(self, text: str | None) -> None:
+        """A text; half a pair of surrogates in it counts as a question mark."""
+
+    def odd(self, json: Raw, form: Form, framing: int, name: int) -> list[Raw] | None:
+        """Counts the plain messages of a list, each with the tokens `framing` around it, and `name` more if it has a
+        name. The other messages come back in their order. None: nothing was counted, because this is no list, or one
+        that only a full parse can read."""

@@ -1,0 +1,4 @@
+cimport cython
+
+@cython.locals(ratio=double)
+cdef _rate(evidence, double general)

@@ -1,0 +1,23 @@
+cimport cython
+
+from tidegate.count._tokens cimport Vocabulary
+from tidegate.count.tally cimport Tally
+
+cdef class Scheme:
+    cdef readonly str model, kind
+    cdef readonly Vocabulary vocabulary
+    cdef readonly bint public, framed
+    cdef readonly object framing
+    cdef readonly tuple tool_prompt
+
+    cpdef bint counts_as(self, Scheme other) except -1
+    cpdef str kind_of(self, str endpoint, Tally tally)
+
+cdef dict _READ
+
+@cython.locals(tally=Tally, of_endpoint=dict, read=tuple, name=str)
+cpdef Tally tallied(str endpoint, fields, Scheme scheme)
+
+cpdef counted(Tally tally, str kind)
+
+cdef bint _is_endless(value) except -1

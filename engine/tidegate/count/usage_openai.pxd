@@ -1,0 +1,21 @@
+cimport cython
+
+cdef class ChatReport:
+    cdef readonly object usage
+
+    cpdef plain(self, bytes body)
+    @cython.locals(figures=list)
+    cpdef event(self, bytes data)
+
+cdef class ResponseReport:
+    cdef readonly object usage
+
+    @cython.locals(figures=list)
+    cpdef plain(self, bytes body)
+    cpdef event(self, bytes data)
+    cdef _take(self, response)
+
+cdef list _chat_figures(chat)
+cdef _chat_usage(list figures)
+cdef list _response_figures(said, tier)
+cdef _response_usage(list figures, Py_ssize_t searches)
