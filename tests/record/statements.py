@@ -21,6 +21,7 @@ from tidegate.record.records import (
     Position,
     Record,
     Refusals,
+    Seen,
     Spans,
     Telemetry,
     Total,
@@ -59,7 +60,9 @@ ONE_OF_EACH: tuple[Record, ...] = (
         provider=USED[0], counted=USED[1], estimated=USED[2], prices=digest(9), cost=123_456,
         began=BEGAN, spans=Spans(1_000, 20_000, 3_000_000, 40_000_000),
         attempts=(Attempt("azure", 0, "upstream_timeout"), Attempt("openai", 200)), edits=("include_usage",),
-        capture="digest", bodies=BODIES, cut=Cut(1, 2, 3),
+        capture="digest", bodies=BODIES, cut=Cut(1, 2, 3, 4, 5),
+        stopped="policy", flags=(Because("too_long", "tidegate.stream.stop"),),
+        seen=(Seen("tokens_per_day", 70_000, 30_000, 3_600 * 10**9), Seen("requests", 3, -1, 0)),
     ),
     Aborted(**stamp(2), run=RUN, reason="worker_died", draws=DRAWS),
     Telemetry(**stamp(3), counts=(("calls", 5), ("drift", -3))),
@@ -83,7 +86,9 @@ digests = st.just(b"") | st.binary(min_size=32, max_size=32)
 draws = st.lists(st.builds(Draw, pseudonyms, st.sampled_from(["requests", "tokens", "usd"]), counts, counts, counts),
                  max_size=12).map(tuple)  # fmt: skip
 useds = st.none() | st.builds(Used, st.sampled_from(["provider", "exact", "calibrated", "estimated"]), counts, counts)
-decisions = st.builds(Decided, words, digests, st.lists(st.builds(Because, words, names), max_size=8).map(tuple))
+reasons = st.lists(st.builds(Because, words, names), max_size=8).map(tuple)
+seen = st.lists(st.builds(Seen, names, counts, st.integers(-1, 2**63 - 1), counts), max_size=3).map(tuple)
+decisions = st.builds(Decided, words, digests, reasons)
 bodies = st.builds(Bodies, digests, digests, digests, digests, digests)
 heads = {"worker": counts, "epoch": counts, "seq": counts, "time": counts}
 runs = st.binary(min_size=13, max_size=13)
@@ -95,6 +100,8 @@ outcomes = st.builds(
     draws=draws, overdraft=st.booleans(), shared=st.booleans(), provider=useds, counted=useds, estimated=useds,
     prices=digests, cost=counts, began=counts,
     attempts=st.lists(st.builds(Attempt, names, counts, words), max_size=3).map(tuple), bodies=bodies,
+    edits=st.lists(words, max_size=3).map(tuple), capture=words, stopped=words, flags=reasons, seen=seen,
+    cut=st.none() | st.builds(Cut, counts, counts, counts, counts, counts), spans=st.builds(Spans, counts, counts),
 )  # fmt: skip
 intents = st.builds(
     Intent, **heads, run=runs, who=whos, evidence=words, integration=names, model=names, policy=digests, prices=digests,

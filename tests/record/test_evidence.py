@@ -1,27 +1,21 @@
 """A worker's evidence: who waits is told once and truly, and what finds no room is not forgotten."""
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from msgspec.structs import astuple, replace
+
+from tests.record.accounts import ANN, CALLER, KEY, account, with_evidence
 from tidegate.clock import Clock
 from tidegate.errors import TidegateError
-from tidegate.model import Call, Caller, Outcome
-from tidegate.record import segments
+from tidegate.model import Caller, Outcome
 from tidegate.record._journal import Journal
-from tidegate.record._runs import RunIds
 from tidegate.record.account import Account
 from tidegate.record.evidence import Evidence, Known
-from tidegate.record.leaves import decode
-from tidegate.record.records import LEAF, PolicyLoaded, Record, Refusals, Unknown
+from tidegate.record.records import Gap, PolicyLoaded, Refusals, Who
 from tidegate.record.records import Outcome as OutcomeRecord
-from tidegate.record.subjects import Subjects
+from tidegate.record.subjects import Kind, Subject, Subjects, identity
 from tidegate.record.unrecorded import Unrecorded
-from tidegate.wire import openai
-
-Test = Callable[[Evidence, Journal, Account], Awaitable[None]]
-RUNS = RunIds()
 
 
 class Waiter:
@@ -35,32 +29,6 @@ class Waiter:
 
     def lost(self, error: TidegateError) -> None:
         self.told.append(error.code)
-
-
-def account(evidence: Evidence) -> Account:
-    found: list[Known | None] = []
-    evidence.of(Caller("acme", "key", "tg_1", "ann"), found.append)
-    assert found[0] is not None
-    call = Call(RUNS.new(), openai.ROUTES[0], {}, b"", b"{}", None)
-    return Account(evidence, call, found[0], "response")
-
-
-def with_evidence(folder: Path, test: Test, **options: int) -> list[Record | Unknown]:
-    """Runs a test; then the records of its journal."""
-
-    async def run() -> None:
-        loop = asyncio.get_running_loop()
-        clock = Clock(loop)
-        journal = Journal(folder, 3, 7, limit=LEAF, **options)
-        keys = Subjects(lambda whose, answer: answer(os.urandom(32)))
-        evidence = Evidence(journal, keys, 3, 7, loop, clock)
-        await test(evidence, journal, account(evidence))
-        evidence.close()
-        clock.stop()
-        assert journal.close()
-
-    asyncio.run(run())
-    return [decode(entry.record) for entry in segments.epoch_entries(folder, 3, 7)]
 
 
 def test_who_waits_is_released_when_its_record_is_durable_and_not_before(tmp_path: Path) -> None:
@@ -127,6 +95,54 @@ def test_policies_are_said_once_each(tmp_path: Path) -> None:
         ("shadow", b"", b"\xcc"),
         ("shadow", b"\xcc", b""),
     ]
+
+
+def test_what_is_dropped_is_counted_once_however_often_that_could_not_be_said(tmp_path: Path) -> None:
+    ended = 0
+
+    async def test(evidence: Evidence, journal: Journal, _: Account) -> None:
+        nonlocal ended
+        while journal.dropped < 20:  # the loop does not turn, so that there is no room for what says so either
+            account(evidence).outcome(Outcome(200), None, None, 0)
+            ended += 1
+            if journal.dropped:
+                evidence.check(0.0)
+        assert journal.drain(5)
+        evidence.check(0.0)
+        evidence.check(0.0)
+
+    written = with_evidence(tmp_path, test, buffer=65_536, audit="best_effort")
+    missing = [record.count for record in written if isinstance(record, Gap)]
+    assert sum(isinstance(record, OutcomeRecord) for record in written) + sum(missing) == ended
+    assert sum(missing) > 0
+
+
+def test_a_caller_is_named_as_its_keys_are_and_not_once_they_are_gone(tmp_path: Path) -> None:
+    async def test(evidence: Evidence, journal: Journal, _: Account) -> None:
+        for _ in range(2):
+            known = evidence.at_hand(CALLER)
+            assert known is not None
+            assert known.who == Who(pseudonyms["tenant"], pseudonyms["key"], ANN.pseudonym)
+            session = evidence.at_hand(replace(CALLER, session="s-1"))
+            assert session is not None
+            assert session.who == Who(*astuple(known.who)[:3], ANN.session("s-1"))
+            both = evidence.at_hand(replace(CALLER, session="s-2", parent="r-1"))
+            assert both is not None
+            assert both.who == Who(*astuple(known.who)[:3], ANN.session("s-2"), ANN.parent("r-1"))
+        assert evidence.at_hand(replace(CALLER, user="bob")) is None
+        keyless = evidence.at_hand(replace(CALLER, key=None))
+        assert keyless is not None
+        assert keyless.who == Who(pseudonyms["tenant"], b"", ANN.pseudonym)
+        subjects.forget(ANN.identity)
+        assert evidence.at_hand(CALLER) is None
+        assert evidence.at_hand(replace(CALLER, user=None)) is not None
+        subjects.clear()
+        assert evidence.at_hand(replace(CALLER, user=None)) is None
+
+    names: list[tuple[Kind, str]] = [("tenant", ""), ("key", "tg_1")]
+    pseudonyms = {kind: Subject(identity("acme", kind, id), KEY).pseudonym for kind, id in names}
+    subjects = Subjects(lambda whose, answer: answer(KEY))
+    with_evidence(tmp_path, test, subjects=subjects)
 
 
 def test_a_caller_without_keys_is_nobody(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tidegate.model import Decision, Reason
 from tidegate.record import keys
 from tidegate.record.aborted import abort
 from tidegate.record.fsck import fsck
+from tidegate.record.index import Reader
 from tidegate.record.layout import Layout, find
 from tidegate.record.leaves import decided, decode
 from tidegate.record.log import Log
@@ -41,6 +42,7 @@ from tidegate.record.records import (
 )
 from tidegate.record.segments import Entry
 from tidegate.record.subject_store import SubjectStoreError
+from tidegate.record.totals import of_log
 from tidegate.record.unrecorded import Unrecorded
 from tidegate.record.verify import verify_log
 from tidegate.record.witness import Asker
@@ -171,6 +173,28 @@ def test_runs_that_have_not_ended_are_recorded_as_aborted_at_the_end(folder: Pat
     layout = whole(folder)
     aborted = [each for each in said(layout, size(layout)) if isinstance(each, Aborted)]
     assert [(each.run, each.reason) for each in aborted] == [(runs[0], "closed"), (runs[2], "closed")]
+
+
+def test_a_run_that_left_twice_is_one_that_has_begun_and_ends_once(folder: Path) -> None:
+    with Ledger(folder, origin=ORIGIN) as ledger:
+        runs = [ledger.new_run() for _ in range(3)]
+        for run in (*runs, *runs):
+            ledger.append(Intent(run=run, draws=(Draw(b"b" * 16, "tokens", 600, 0, 2_000_000_000),)))
+        ledger.append(Outcome(run=runs[1], draws=(Draw(b"b" * 16, "tokens", 600, 40, 2_000_000_000),)))
+        ledger.prove(runs[1], timeout=30)
+        reader = Reader(ledger.layout.index)
+        assert reader.open_runs() == 2
+        reader.close()
+    layout = whole(folder)
+    found = said(layout, size(layout))
+    aborted = [each for each in found if isinstance(each, Aborted)]
+    assert [(each.run, each.draws[0].settled) for each in aborted] == [(runs[0], 600), (runs[2], 600)]
+    settled, _ = of_log(layout.log, size(layout))
+    assert [each.settled for each in settled.current()] == [1240]
+    reader = Reader(layout.index)
+    assert reader.open_runs() == 0
+    assert [place.kind for place in reader.places(runs[0])] == ["intent", "intent", "aborted"]
+    reader.close()
 
 
 def test_no_receipt_is_given_for_a_run_that_the_log_has_not(ledger: Ledger) -> None:
@@ -408,8 +432,8 @@ def test_nothing_a_caller_is_known_by_is_ever_in_a_file_and_erasure_breaks_no_pr
 def test_an_erasure_that_was_not_stated_before_a_crash_is_stated_after_it(folder: Path) -> None:
     with Ledger(folder, origin=ORIGIN) as ledger:
         pseudonym = ledger.subject("acme", "user", "ann").pseudonym
-        ledger._closed.set()  # the sequencer ends, as if it had died
-        ledger._threads[1].join()
+        ledger._writer.ended.set()  # the sequencer ends, as if it had died
+        ledger._writer._sequencer.join()
         assert ledger.erase("acme", "user", "ann")
     layout = find(folder)
     assert not any(isinstance(each, Erasure) for each in said(layout, size(layout)))
@@ -421,10 +445,10 @@ def test_an_erasure_that_was_not_stated_before_a_crash_is_stated_after_it(folder
 
 
 def test_without_its_service_a_subject_is_refused(ledger: Ledger) -> None:
-    ledger._service.stop()
+    ledger._writer.service.stop()
     with pytest.raises(SubjectStoreError, match="nobody answers"):
         ledger.subject("acme", "user", "ann")
-    ledger._service = type("Stopped", (), {"stop": lambda self: None})()  # type: ignore[assignment]
+    ledger._writer.service = type("Stopped", (), {"stop": lambda self: None})()  # type: ignore[assignment]
 
 
 def test_kinds_that_this_version_does_not_know_are_counted_and_not_faults(folder: Path) -> None:

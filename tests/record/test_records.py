@@ -16,6 +16,7 @@ from tidegate.model import Decision, Reason, Usage
 from tidegate.record.leaves import (
     MOST_CODES,
     MOST_DRAWS,
+    MOST_SEEN,
     balances,
     decided,
     decode,
@@ -43,6 +44,7 @@ from tidegate.record.records import (
     Position,
     Record,
     RecordError,
+    Seen,
     Spans,
     Total,
     Unknown,
@@ -51,6 +53,7 @@ from tidegate.record.records import (
 )
 
 GOLDEN = Path(__file__).parent / "golden" / "records.txt"
+FIRST = GOLDEN.with_name("records-1.txt")
 FORMAT = Path(__file__).parents[2] / "engine" / "tidegate" / "record" / "FORMAT.md"
 SECTION = FORMAT.read_text().split("## Records")[1].split("\n## ")[0]
 
@@ -65,7 +68,7 @@ def test_what_goes_in_comes_out(record: Record) -> None:
 @given(records)
 def test_the_head_and_the_run_are_read_without_the_rest(record: Record) -> None:
     found = head(encode(record))
-    assert (found.kind, found.version) == (record.__struct_config__.tag, 1)
+    assert (found.kind, found.version) == (record.__struct_config__.tag, 2)
     assert (found.worker, found.epoch, found.seq, found.time) == (record.worker, record.epoch, record.seq, record.time)
     assert run_of(found) == getattr(record, "run", None)
 
@@ -88,6 +91,15 @@ def test_the_golden_leaves_are_still_written_and_read() -> None:
         assert decode(bytes.fromhex(golden[kind])) == record
 
 
+def test_the_leaves_of_the_first_version_are_still_read() -> None:
+    """What came later is empty there; where nothing came later only the version differs."""
+    later = {"stopped": "", "flags": (), "seen": (), "cut": Cut(1, 2, 3)}
+    for kind, leaf in (line.split() for line in FIRST.read_text().splitlines()):
+        [record] = [each for each in ONE_OF_EACH if each.__struct_config__.tag == kind]
+        missing = later if kind == "outcome" else {}
+        assert decode(bytes.fromhex(leaf)) == msgspec.structs.replace(record, version=1, **missing)
+
+
 def documented(title: str) -> list[str]:
     """The names of a table's rows under a title of FORMAT.md."""
     [table] = re.findall(rf"^#+ {title}\n(.*?)(?=^#|\Z)", SECTION, re.M | re.S)
@@ -102,7 +114,10 @@ def test_the_format_lists_the_fields_in_their_order(struct: type[msgspec.Struct]
     assert documented(f"`{struct.__struct_config__.tag}`") == fields[5:]
 
 
-@pytest.mark.parametrize("struct", [Who, Because, Decided, Draw, Used, Spans, Attempt, Bodies, Cut, Total, Position])
+GROUPS = [Who, Because, Decided, Draw, Seen, Used, Spans, Attempt, Bodies, Cut, Total, Position]
+
+
+@pytest.mark.parametrize("struct", GROUPS)
 def test_the_format_lists_the_fields_of_groups(struct: type[msgspec.Struct]) -> None:
     assert documented(struct.__name__) == [field.name for field in msgspec.structs.fields(struct)]
 
@@ -181,7 +196,8 @@ def test_a_decision_of_any_size_makes_a_leaf_that_says_what_is_missing(reasons: 
         estimated=worst, draws=(Draw(b"b" * 16, "concurrent", 2**62, 2**62, 2**32 - 1),) * MOST_DRAWS,
         prices=b"p" * 32, cost=2**62, began=2**62, spans=Spans(*[2**62] * 4), bodies=statements.BODIES, cut=cut,
         attempts=(Attempt("i" * 63, 502, "e" * 32),) * 8, edits=("include_usage", "max_tokens", "redacted", "model"),
-        capture="redacted",
+        capture="redacted", stopped="s" * 32, flags=(Because("c" * 64, "r" * 64),) * 8,
+        seen=(Seen("n" * 96, 2**62, 2**62, 2**62),) * MOST_SEEN,
     )  # fmt: skip
     leaf = encode(record)
     assert len(leaf) <= LEAF
@@ -191,9 +207,30 @@ def test_a_decision_of_any_size_makes_a_leaf_that_says_what_is_missing(reasons: 
     assert len(found.decision.reasons) + left.reasons == reasons
     assert (len(found.shadow.reasons) if found.shadow else 0) + left.shadow == (shadows or 0)
     assert len(found.attempts) + left.attempts == 8
+    assert len(found.flags) + left.flags == 8
+    assert len(found.seen) + left.seen == MOST_SEEN
+    assert found.stopped == record.stopped
     assert found.draws == record.draws
     assert found.decision.reasons[:1] == said.reasons[:1]
     assert found.attempts[0] == record.attempts[0]
+
+
+def test_what_was_seen_goes_after_all_but_the_first_flag_and_attempt() -> None:
+    record = ONE_OF_EACH[1]
+    assert isinstance(record, Outcome)
+    many = msgspec.structs.replace(
+        record,
+        shadow=Decided("block", b"", (Because("c" * 64, "r" * 64),) * 8),
+        flags=(Because("c" * 64, "r" * 64),) * 8,
+        attempts=(Attempt("i" * 63, 502, "e" * 32),) * 17,
+        seen=(Seen("n" * 96, 2**62, 2**62, 2**62),) * MOST_SEEN,
+        cut=None,
+    )
+    found = decode(encode(many))
+    assert isinstance(found, Outcome)
+    assert (len(found.flags), len(found.attempts)) == (1, 1)
+    assert 0 < len(found.seen) < MOST_SEEN
+    assert found.cut == Cut(1, 8, 16, 7, MOST_SEEN - len(found.seen))
 
 
 def test_nothing_is_left_out_of_a_leaf_that_fits() -> None:
@@ -306,8 +343,8 @@ def test_a_kind_of_the_future_is_called_unknown_and_its_head_is_read() -> None:
 @given(records, st.lists(st.none() | st.integers(0, 9) | st.text() | st.lists(st.binary()), max_size=4))
 def test_fields_of_the_future_are_passed_over(record: Record, more: list[Any]) -> None:
     future = [*plainly(record), *more]
-    future[1] = 2
-    assert decode(msgspec.msgpack.encode(future)) == msgspec.structs.replace(record, version=2)
+    future[1] = 3
+    assert decode(msgspec.msgpack.encode(future)) == msgspec.structs.replace(record, version=3)
 
 
 @given(st.binary(max_size=300))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from tidegate.record import ring, segments
-from tidegate.record.recovery import recover, unended
+from tidegate.record.recovery import ending, recover, unended
 from tidegate.record.segments import Damaged, Entry, epoch_entries
 
 OPTIONS = "segment_size=8192, buffer=16384, limit=4096"
@@ -217,3 +217,21 @@ def test_an_outcome_that_is_no_record_is_refused_and_nothing_is_added(died: Died
         recover(died.disk, 2, 9, lambda entries: [bytes(length)], memory=died.memory)
     assert unended(died.disk) == [(2, 9)]
     assert recover(died.disk, 2, 9, aborted, memory=died.memory) == 214
+
+
+def test_segments_that_are_dropped_between_two_looks_are_no_error(died: Died, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the sequencer, which drops what recovery does not need."""
+    before = segments.listing(died.disk)
+    with monkeypatch.context() as patch:
+        patch.setattr(segments, "listing", lambda *_: [*before, (before[0][0], died.disk / "gone")])
+        assert unended(died.disk, died.memory) == [(2, 9)]  # its ring is there
+        assert unended(died.disk) == []
+    looks = iter([[(before[0][0], died.disk / "gone"), *before]])
+    listing = segments.listing
+    monkeypatch.setattr(segments, "listing", lambda *which: next(looks, None) or listing(*which))
+    assert recover(died.disk, 2, 9, aborted, memory=died.memory, clear=False) == 214
+    looks = iter([[(before[0][0], died.disk / "gone"), *listing(died.disk)]])
+    assert [record for _, record in ending(died.disk, 2, 9, died.memory)] == APPENDED + ABORTED
+    monkeypatch.setattr(segments, "listing", lambda *_: [(before[0][0], died.disk / "gone")])
+    with pytest.raises(FileNotFoundError):
+        recover(died.disk, 2, 9, aborted, memory=died.memory)

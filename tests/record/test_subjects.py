@@ -18,7 +18,7 @@ import pytest
 from tidegate.errors import StartError
 from tidegate.record import subject_store
 from tidegate.record.subject_service import SubjectClient, SubjectService, erase
-from tidegate.record.subject_store import SubjectStore, SubjectStoreError
+from tidegate.record.subject_store import SubjectStore, SubjectStoreError, lookup
 from tidegate.record.subjects import Subject, Subjects, identity
 
 KEY = bytes(range(32))
@@ -452,3 +452,23 @@ def test_the_socket_s_folder_may_have_a_long_name(tmp_path: Path) -> None:
         with_clients(place, 1, test)
     finally:
         service.stop()
+
+
+def test_a_key_is_looked_up_beside_its_holder_and_never_made(tmp_path: Path) -> None:
+    path = tmp_path / "keys.db"
+    ann, nobody = identity("acme", "user", "ann"), identity("acme", "user", "nobody")
+    with pytest.raises(SubjectStoreError, match="cannot be read"):
+        lookup(path, [ann])
+    assert not path.exists()
+    store = SubjectStore(path)
+    try:
+        [key] = store.keys([ann])
+        before = path.read_bytes()
+        assert lookup(path, [ann, nobody]) == [key, None]
+        assert path.read_bytes() == before
+        assert len(store) == 1
+        store.erase(ann)
+        assert lookup(path, [ann]) == [None]
+        assert store.keys([nobody])  # a reader leaves nothing locked
+    finally:
+        store.close()

@@ -99,18 +99,27 @@ cdef class Journal:
         return self.c
 
     cpdef unsigned long long append(self, bytes record, bint new=False) except? 0:
+        return self.take(PyBytes_AS_STRING(record), PyBytes_GET_SIZE(record), new)
+
+    cdef unsigned long long take(self, const void* record, Py_ssize_t length, bint new) except? 0:
         cdef CJournal* c = self.opened()
-        cdef Py_ssize_t length = PyBytes_GET_SIZE(record)
         cdef unsigned long long seq = 0
         if not 0 < length <= self.limit:
             raise ValueError(f"a record of {length} bytes: 1 to {self.limit} are taken")
         if not (new and self.required) or (not load_trouble(c) and not is_short(c) and not is_stale(c, self.stale)):
-            seq = c_append(c, PyBytes_AS_STRING(record), <uint32_t>length, self.reserve if new and self.required else 0)
+            seq = c_append(c, record, <uint32_t>length, self.reserve if new and self.required else 0)
         if seq == 0:
             if self.required:
                 raise Unrecorded(self.trouble or "more is to be recorded than the disk takes")
             self.dropped += 1
         return seq
+
+    cdef unsigned long long following(self) except 0:
+        """The seq of the next record."""
+        return self.opened().last + 1
+
+    cpdef bint idle(self) except? -1:
+        return is_idle(self.opened())
 
     cpdef bint want(self, unsigned long long seq) except? -1:
         cdef CJournal* c = self.opened()

@@ -1,18 +1,26 @@
+from tidegate.record._journal cimport Journal
+from tidegate.record._subject cimport Subject
+
 cdef class Known:
-    cdef readonly object who, about
+    cdef readonly bytes said
+    cdef readonly Subject about
 
 cdef class Evidence:
     cdef readonly Py_ssize_t worker, lost
-    cdef readonly object epoch
-    cdef object _journal, _subjects, _loop, _failures, _since
+    cdef readonly unsigned long long epoch
+    cdef Journal _journal
+    cdef object _subjects, _loop, _failures, _since
     cdef list _waiting, _policies
     cdef Py_ssize_t _count
-    cdef object _dropped, _late
+    cdef object _dropped, _late, _destroyed
     cdef bint _turning
-    cdef dict _begun, _refused
+    cdef dict _begun, _refused, _known
     cdef double _next
 
     cpdef Known at_hand(self, caller)
     cpdef write(self, make, bint new=*)
+    cpdef begun(self, bytes run, seq)
+    cpdef ended(self, bytes run)
     cpdef bint wait(self, seq, waiting) except -1
+    cdef _rouse(self)
     cdef _soon(self)

@@ -9,7 +9,6 @@ Nothing here waits. The writer of the journal is woken once a turn of the loop, 
 commit fails, or takes too long, all who wait are told that there is no record; none of them may go on as if there were.
 """
 
-import asyncio
 import heapq
 import time
 from collections import deque
@@ -17,13 +16,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol, TypedDict
 
-from tidegate.clock import Clock
+from msgspec.msgpack import decode, encode
+from msgspec.structs import replace
+
+from tidegate.clock import Watched
 from tidegate.errors import TidegateError
 from tidegate.model import Caller
 from tidegate.record._journal import Journal
-from tidegate.record.leaves import encode, raw_digest, refusals
+from tidegate.record._subject import Subject
+from tidegate.record.leaves import encode as leaf_of
+from tidegate.record.leaves import raw_digest, refusals
 from tidegate.record.records import Gap, PolicyLoaded, Record, Who
-from tidegate.record.subjects import Kind, Subject, Subjects
+from tidegate.record.subjects import REMEMBERED, Kind, Subjects
 from tidegate.record.unrecorded import Unrecorded
 
 INTERVAL: Final = 10.0  # seconds that the refusals of callers nobody knows are counted together
@@ -52,12 +56,52 @@ class Waiting(Protocol):
         ...
 
 
+class Loop(Protocol):
+    """As much of an event loop as is needed here."""
+
+    def call_soon(self, callback: Callable[[], None], /) -> object:
+        """Calls back at the end of this turn."""
+        ...
+
+    def add_reader(self, fd: int, callback: Callable[[], None], /) -> object:
+        """Calls back whenever there is something to read."""
+        ...
+
+    def remove_reader(self, fd: int, /) -> object:
+        """No longer."""
+        ...
+
+
+class Ticks(Protocol):
+    """As much of a clock."""
+
+    @property
+    def now(self) -> float: ...
+
+    def watch(self, thing: Watched, /) -> None:
+        """Has its `check` called about once a second."""
+        ...
+
+
 class Known:
-    """A caller in pseudonyms, and the subject whose key its records go through."""
+    """A caller in pseudonyms, as a record has them, and the subject whose key its records go through."""
 
     def __init__(self, who: Who, about: Subject) -> None:
-        self.who = who
+        self.said = encode(who)
         self.about = about
+
+    @property
+    def who(self) -> Who:
+        """The pseudonyms."""
+        return decode(self.said, type=Who)
+
+    def within(self, session: str | None, parent: str | None) -> "Known":
+        """The same caller in a session, or with a run that this one came from."""
+        who = self.who
+        about = self.about
+        return Known(
+            Who(who.tenant, who.key, who.user, about.session(session or ""), about.parent(parent or "")), about
+        )
 
 
 class Evidence:
@@ -69,21 +113,23 @@ class Evidence:
         subjects: Subjects,
         worker: int,
         epoch: int,
-        loop: asyncio.AbstractEventLoop,
-        clock: Clock,
+        loop: Loop,
+        clock: Ticks,
     ) -> None:
         self.worker = worker
         self.epoch = epoch
         self.lost = 0  # answers that were held and could not be recorded
         self._journal = journal
         self._subjects = subjects
+        self._known: dict[tuple[str, str | None, str | None], Known] = {}  # callers met, without session and parent
+        self._destroyed = subjects.destroyed
         self._loop = loop
         self._waiting: list[tuple[int, int, Waiting]] = []  # a heap
         self._count = 0
         self._failures = journal.failures
         self._turning = False
         self._begun: dict[bytes, int] = {}  # runs that have an intent and no outcome, in their order
-        self._late: deque[tuple[bytes, Callable[[Stamp], Record]]] = deque()
+        self._late: deque[tuple[bytes, Callable[[Stamp], Record], Callable[[int], None] | None]] = deque()
         self._refused: dict[str, int] = {}
         self._policies = ["", ""]
         self._dropped = 0
@@ -97,32 +143,35 @@ class Evidence:
     def write(self, make: Callable[[Stamp], Record], new: bool = False) -> int:
         """Takes a record: no kill of this process loses it. Raises Unrecorded where it cannot be kept."""
         journal = self._journal
-        self._soon()
+        self._rouse()
         seq = journal.appended + 1
         at: Stamp = {"worker": self.worker, "epoch": self.epoch, "seq": seq, "time": time.time_ns()}
-        return journal.append(encode(make(at)), new)
+        return journal.append(leaf_of(make(at)), new)
 
     def begun(self, run: bytes, seq: int) -> None:
-        """A run has an intent."""
+        """A run has an intent; of several the last counts."""
+        self._begun.pop(run, None)
         self._begun[run] = seq
 
     def ended(self, run: bytes) -> None:
         """It has an outcome."""
         self._begun.pop(run, None)
 
-    def later(self, run: bytes, make: Callable[[Stamp], Record]) -> None:
+    def later(self, run: bytes, make: Callable[[Stamp], Record], then: Callable[[int], None] | None = None) -> None:
         """The end of a run that finds no room now is recorded as soon as there is some."""
         if len(self._late) < MOST_LATE:  # else it is recorded as aborted when this worker ends
-            self._late.append((run, make))
+            self._late.append((run, make, then))
 
     def _say_late(self) -> None:
         while self._late:
-            run, make = self._late[0]
+            run, make, then = self._late[0]
             try:
-                self.write(make)
+                seq = self.write(make)
             except Unrecorded:
                 return
             self._late.popleft()
+            if then is not None:
+                then(seq)
             self.ended(run)
 
     def policies(self, digests: tuple[str, str]) -> None:
@@ -153,6 +202,13 @@ class Evidence:
         heapq.heappush(self._waiting, (seq, self._count, waiting))
         self._soon()
         return True
+
+    def _rouse(self) -> None:
+        """A record comes. Who waits for others may have to be told, and a writer that has gone to sleep be woken; one
+        that is awake, or sleeps only until others ride along, finds it by itself.
+        """
+        if self._waiting or self._journal.idle():
+            self._soon()
 
     def _soon(self) -> None:
         """At the end of this turn of the loop the journal's writer is woken, if it has reason to."""
@@ -199,8 +255,8 @@ class Evidence:
     def _say_dropped(self) -> None:
         """Under best effort what found no room is not forgotten: the ledger says how much is missing."""
         count = self._journal.dropped - self._dropped
-        if self.write(partial(_missing, count)):  # else it was dropped itself, and is counted with the next
-            self._dropped += count
+        said = self.write(partial(_missing, count))
+        self._dropped += count if said else 1  # that was dropped itself: it is said again, and is not missing
 
     def say_refused(self) -> None:
         """Records the refusals that were counted so far."""
@@ -218,13 +274,22 @@ class Evidence:
 
     def at_hand(self, caller: Caller) -> Known | None:
         """The caller's pseudonyms, if all its keys are at hand."""
-        found: list[Subject] = []
-        for name in _names(caller):
-            subject = self._subjects.known(*name)
-            if subject is None:
-                return None
-            found.append(subject)
-        return _known(caller, found)
+        if self._destroyed != self._subjects.destroyed or len(self._known) >= REMEMBERED:
+            self._known.clear()
+            self._destroyed = self._subjects.destroyed
+        name = caller.tenant, caller.key, caller.user
+        known = self._known.get(name)
+        if known is None:
+            found: list[Subject] = []
+            for each in _names(caller):
+                subject = self._subjects.known(*each)
+                if subject is None:
+                    return None
+                found.append(subject)
+            known = self._known[name] = _known(caller, found)
+        if caller.session or caller.parent:
+            return known.within(caller.session, caller.parent)
+        return known
 
     def of(self, caller: Caller, then: Callable[[Known | None], None]) -> None:
         """Calls `then` with the caller's pseudonyms, at once where its keys are at hand; with None where they cannot be
@@ -235,7 +300,7 @@ class Evidence:
 
         def next_one() -> None:
             if len(found) == len(names):
-                then(_known(caller, found))
+                then(_known(caller, found).within(caller.session, caller.parent))
             else:
                 self._subjects.find(met, *names[len(found)])
 
@@ -288,6 +353,9 @@ def _known(caller: Caller, found: list[Subject]) -> Known:
     tenant, about = found[0], found[-1]
     key = found[1].pseudonym if caller.key else b""
     user = about.pseudonym if caller.user else b""
-    session = about.session(caller.session) if caller.session else b""
-    parent = about.parent(caller.parent) if caller.parent else b""
-    return Known(Who(tenant.pseudonym, key, user, session, parent), about)
+    return Known(Who(tenant.pseudonym, key, user), about)
+
+
+def stamped(record: Record, at: Stamp) -> Record:
+    """The record with what stands at its head."""
+    return replace(record, **at)

@@ -219,7 +219,7 @@ class Reader:
     def open_runs(self) -> int:
         """How many runs have an intent and neither an outcome nor the record that they were aborted."""
         [(count,)] = self._all(
-            "SELECT count(*) FROM run AS one WHERE kind = 'intent' AND NOT EXISTS"
+            "SELECT count(DISTINCT run) FROM run AS one WHERE kind = 'intent' AND NOT EXISTS"
             " (SELECT 1 FROM run WHERE run = one.run AND kind IN ('outcome', 'aborted'))"
         )
         return int(count)

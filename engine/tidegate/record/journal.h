@@ -38,7 +38,7 @@ static int map_ring(Journal *j, const unsigned char *boot) {
     return 0;
 }
 
-static int start(Journal *j, const char *folder, const unsigned char *boot) {
+static inline int start(Journal *j, const char *folder, const unsigned char *boot) {
     unsigned char who[12];
     sigset_t all, before;
     pthread_condattr_t monotonic;
@@ -81,7 +81,7 @@ static int start(Journal *j, const char *folder, const unsigned char *boot) {
 }
 
 /* Waits until `seq` is durable, or the time is over; whether it is durable. */
-static int wait_durable(Journal *j, uint64_t seq, int64_t timeout) {
+static inline int wait_durable(Journal *j, uint64_t seq, int64_t timeout) {
     int64_t until = clock_of(CLOCK_MONOTONIC) + timeout;
     if (LOAD(j->wanted) < seq) STORE(j->wanted, seq);
     wake(j);
@@ -93,7 +93,7 @@ static int wait_durable(Journal *j, uint64_t seq, int64_t timeout) {
 
 /* Commits what there is, and seals the epoch's end. 1: done, the ring is gone. 0: the rest is left to recovery.
  * -1: a thread is still at work on the disk, so that nothing may be freed. */
-static int finish(Journal *j, int64_t timeout) {
+static inline int finish(Journal *j, int64_t timeout) {
     int64_t until = clock_of(CLOCK_MONOTONIC) + timeout;
     pthread_mutex_lock(&j->lock);
     j->closing = DRAINING;
@@ -114,7 +114,7 @@ static int finish(Journal *j, int64_t timeout) {
     return sealed;
 }
 
-static void let_go(Journal *j) {
+static inline void let_go(Journal *j) {
     if (j->file >= 0) close(j->file);
     free(j->stage);
     if (j->ring) munmap(j->ring, RING_HEADER + 2 * j->size);

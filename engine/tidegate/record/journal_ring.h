@@ -141,9 +141,11 @@ static inline void wake(Journal *j) {
     if (LOAD(j->wanted) <= LOAD(j->durable) && (asleep == RIDING || j->head == LOAD(j->tail))) return;
     pthread_mutex_lock(&j->lock);
     STORE(j->asleep, AWAKE);
+    pthread_mutex_unlock(&j->lock); /* first: on the same core the writer takes over at the signal, and wants the lock */
     pthread_cond_signal(&j->work);
-    pthread_mutex_unlock(&j->lock);
 }
+
+static inline int is_idle(Journal *j) { return LOAD(j->asleep) == IDLE; }
 
 static inline int is_stale(Journal *j, int64_t limit) {
     int64_t since = LOAD(j->since);

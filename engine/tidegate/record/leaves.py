@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from tidegate.model import Decision, Usage
+from tidegate.model import Decision, Reason, Usage
 from tidegate.record.records import (
     KINDS,
     LEAF,
@@ -36,8 +36,9 @@ from tidegate.record.records import (
 
 T = TypeVar("T")
 
-MOST_REASONS: Final = 8  # of a decision, and of its shadow
+MOST_REASONS: Final = 8  # of a decision, of its shadow, and of what is said of the answer
 MOST_DRAWS: Final = 12  # of a call: so many fit beside all else; a decision with more limits cannot be carried out
+MOST_SEEN: Final = 12  # limits that policies were told of
 MOST_CODES: Final = 16  # of refusals in one leaf
 BALANCES: Final = 24  # totals and positions in one leaf; there are as many leaves as it takes
 
@@ -57,9 +58,10 @@ def encode(record: Record) -> bytes:
 
 
 def _fitted(record: Record) -> bytes:
-    """Drops shadow reasons, then reasons, then attempts, each from its end, one by one until the leaf is short enough.
+    """Drops shadow reasons, reasons, flags, attempts, what was seen, each from its end, until the leaf is short enough.
 
-    The first reason and the first attempt stay. Draws are never dropped: totals are made of them.
+    The first reason and the first attempt stay, and the first flag as long as anything else can go. Draws are never
+    dropped: totals are made of them.
     """
     while isinstance(record, Outcome):
         cut = record.cut or Cut()
@@ -69,8 +71,14 @@ def _fitted(record: Record) -> bytes:
         elif len(record.decision.reasons) > 1:
             decision = replace(record.decision, reasons=record.decision.reasons[:-1])
             record = replace(record, decision=decision, cut=replace(cut, reasons=cut.reasons + 1))
+        elif len(record.flags) > 1:
+            record = replace(record, flags=record.flags[:-1], cut=replace(cut, flags=cut.flags + 1))
         elif len(record.attempts) > 1:
             record = replace(record, attempts=record.attempts[:-1], cut=replace(cut, attempts=cut.attempts + 1))
+        elif record.seen:
+            record = replace(record, seen=record.seen[:-1], cut=replace(cut, seen=cut.seen + 1))
+        elif record.flags:
+            record = replace(record, flags=(), cut=replace(cut, flags=cut.flags + 1))
         else:
             break
         leaf = _encoder.encode(record)
@@ -90,6 +98,7 @@ def plain(text: str, most: int = 96) -> str:
     return f"sha256:{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}"
 
 
+@lru_cache(1024)
 def raw_digest(digest: str) -> bytes:
     """The 32 bytes of a digest of 64 hexadecimal digits, with or without `sha256:` before them; none of none."""
     return unhexlify(digest.removeprefix("sha256:"))
@@ -110,9 +119,29 @@ def decided(decision: Decision) -> tuple[Decided, Decided | None, Cut | None]:
 
 
 def _said(decision: Decision) -> tuple[Decided, int]:
-    found = decision.reasons
-    reasons = tuple([Because(plain(each.code, 64), plain(each.rule, 64)) for each in found[:MOST_REASONS]])
-    return Decided(decision.action, raw_digest(decision.digest), reasons), max(0, len(found) - MOST_REASONS)
+    reasons, dropped = because(decision.reasons)
+    return Decided(decision.action, raw_digest(decision.digest), reasons), dropped
+
+
+def because(reasons: tuple[Reason, ...]) -> tuple[tuple[Because, ...], int]:
+    """Reasons as records have them, and how many were left out."""
+    said = tuple([Because(plain(each.code, 64), plain(each.rule, 64)) for each in reasons[:MOST_REASONS]])
+    return said, max(0, len(reasons) - MOST_REASONS)
+
+
+class Words(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What has no place in a leaf, as it is committed to: this Struct as JSON. FORMAT.md has it."""
+
+    model: str = ""  # as the caller wrote it
+    reasons: tuple[str, ...] = ()  # the messages of the decision's, in its order
+    error: str = ""  # what the caller was told
+    flags: tuple[str, ...] = ()  # the messages of what was said of the answer, in its order
+
+
+def words(model: str, reasons: tuple[Reason, ...], error: str, flags: tuple[Reason, ...]) -> bytes:
+    """The document of a call."""
+    said = tuple([each.message for each in reasons])
+    return msgspec.json.encode(Words(model, said, error, tuple([each.message for each in flags])))
 
 
 def used(usage: Usage) -> Used:

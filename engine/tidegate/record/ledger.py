@@ -13,32 +13,26 @@ brings everything into the log. It does not survive a fork; open it afterwards.
 """
 
 import asyncio
-import os
 import select
 import threading
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from msgspec.structs import replace
 
-from tidegate.record import layout as layouts
-from tidegate.record._journal import Journal
 from tidegate.record._runs import RunIds
-from tidegate.record.aborted import CLOSED, abort
+from tidegate.record.aborted import CLOSED, all_of_it
 from tidegate.record.index import IndexUnusable, Place, Reader
 from tidegate.record.leaves import encode, raw_run
 from tidegate.record.merkle import ProofError
 from tidegate.record.receipts import make_receipt
-from tidegate.record.records import LEAF, Aborted, Intent, Outcome, Record
-from tidegate.record.recovery import recover, unended
-from tidegate.record.sequencing import sequence
-from tidegate.record.subject_service import SubjectService, erase, key_of
-from tidegate.record.subject_store import SubjectStore
+from tidegate.record.records import Aborted, Intent, Outcome, Record
+from tidegate.record.subject_service import erase, key_of
 from tidegate.record.subjects import Kind, Subject, Subjects, identity
 from tidegate.record.unrecorded import Unrecorded
+from tidegate.record.writer import Writer
 
 WATCH: Final = 0.2  # seconds between looks at whether the journal is in trouble
 MOST_OPEN: Final = 100_000  # runs with an intent and without an outcome
@@ -53,38 +47,26 @@ class Ledger:
 
         What a process before it has begun and not ended is recorded as aborted.
         """
-        place = Path(folder)
-        if origin is not None and not (place / layouts.NAME).exists():
-            layouts.create(place, origin, checkpoints)
-        self.layout = layouts.find(place)
-        with ExitStack() as undone:
-            self._held = self.layout.hold()
-            undone.callback(os.close, self._held)
-            for worker, epoch in unended(self.layout.journal):
-                recover(self.layout.journal, worker, epoch, abort(worker, epoch))
-            self._epoch = self.layout.new_epoch()
-            self._service = SubjectService(lambda: SubjectStore(self.layout.subjects), self.layout.socket)
-            undone.callback(self._service.stop)
-            self._journal = Journal(self.layout.journal, 0, self._epoch, limit=LEAF)
-            undone.pop_all()
+        self.said: list[str] = []
+        self._writer = Writer(folder, origin, checkpoints, say=self._say)
+        self.layout = self._writer.layout
+        self._epoch = self._writer.epoch
+        self._journal = self._writer.journal
         self._lock = threading.Lock()
         self._told = threading.Condition(self._lock)
         self._durable = 0
         self._failures = 0
         self._trouble: str | None = None
         self._waiting: list[tuple[int, asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
-        self._begun: dict[bytes, int] = {}
+        self._begun: dict[bytes, Intent] = {}  # runs that have not ended, in their order
         self._runs = RunIds()
         self.subjects = Subjects(lambda whose, answer: answer(key_of(self.layout.socket, whose)))
-        self.said: list[str] = []
         self._closing = threading.Event()  # nothing is appended any more
-        self._closed = threading.Event()  # the journal has ended
-        self._threads = [
-            threading.Thread(target=self._acknowledge, name="ledger durable", daemon=True),
-            threading.Thread(target=self._sequence, name="ledger sequencer", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._acknowledging = threading.Thread(target=self._acknowledge, name="ledger durable", daemon=True)
+        self._acknowledging.start()
+
+    def _say(self, words: str) -> None:
+        self.said = [*self.said[-99:], words]
 
     # writing
 
@@ -105,16 +87,17 @@ class Ledger:
         if self._closing.is_set():
             raise Unrecorded("the ledger is closed")
         new = isinstance(record, Intent)
-        if new and len(self._begun) >= MOST_OPEN:
+        if isinstance(record, Intent) and record.run not in self._begun and len(self._begun) >= MOST_OPEN:
             raise Unrecorded(f"{MOST_OPEN} runs have begun and not ended")
         seq = self._journal.appended + 1
         stamped = replace(record, worker=0, epoch=self._epoch, seq=seq, time=record.time or time.time_ns())
         self._journal.append(encode(stamped), new)
-        if isinstance(record, Intent):
-            self._begun[record.run] = seq
-        elif isinstance(record, Outcome | Aborted):
+        if isinstance(record, Intent | Outcome | Aborted):
             self._begun.pop(record.run, None)
-        self._journal.keep(next(iter(self._begun.values()), seq + 1))
+        if isinstance(stamped, Intent):
+            self._begun[stamped.run] = stamped  # of several the last counts
+        first = next(iter(self._begun.values())).seq if self._begun else seq
+        self._journal.keep(first)  # what is settled by this record is so after it
         return seq
 
     def wait(self, seq: int, timeout: float = WAIT) -> None:
@@ -181,16 +164,6 @@ class Ledger:
 
     # the log
 
-    def _sequence(self) -> None:
-        try:
-            sequence(self.layout, self._service, self._closed.wait, self._say)
-        except Exception as error:
-            self._say(f"the ledger is not written any more: {type(error).__name__}: {error}")
-            raise
-
-    def _say(self, words: str) -> None:
-        self.said = [*self.said[-99:], words]
-
     def prove(self, run: bytes, timeout: float = WAIT) -> str:
         """A receipt for the last record of a run, as soon as a checkpoint has it."""
         until = time.monotonic() + timeout
@@ -235,17 +208,12 @@ class Ledger:
         with self._lock:
             if self._closing.is_set():
                 return
-            for run in list(self._begun):
-                self._append(Aborted(run=run, reason=CLOSED))
+            for intent in list(self._begun.values()):
+                self._append(Aborted(run=intent.run, reason=CLOSED, draws=all_of_it(intent)))
             self._journal.drain(WAIT)
             self._closing.set()
-        durable, sequencer = self._threads
-        durable.join()
-        self._journal.close()
-        self._closed.set()
-        sequencer.join()
-        self._service.stop()
-        os.close(self._held)
+        self._acknowledging.join()
+        self._writer.close()
 
     def __enter__(self) -> Self:
         return self

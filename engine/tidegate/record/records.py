@@ -16,7 +16,7 @@ from msgspec import Meta, Raw, Struct
 
 from tidegate.errors import TidegateError
 
-VERSION: Final = 1
+VERSION: Final = 2
 LEAF: Final = 2048  # bytes of one leaf
 
 Count = Annotated[int, Meta(ge=0)]  # msgpack holds 64 bits, msgspec no more
@@ -73,6 +73,15 @@ class Draw(Part, frozen=True):
     end: Count = 0  # of the bucket's window, Unix time in seconds; 0: it has none
 
 
+class Seen(Part, frozen=True):
+    """What the policies were told of a limit, before the call drew from it."""
+
+    name: Name
+    used: Count
+    remaining: Annotated[int, Meta(ge=-1)]  # -1: nobody knows
+    reset: Count  # ns until all of it is there again
+
+
 class Used(Part, frozen=True):
     """A `Usage` of the model, field by field."""
 
@@ -126,6 +135,8 @@ class Cut(Part, frozen=True):
     reasons: Count = 0
     shadow: Count = 0
     attempts: Count = 0
+    flags: Count = 0
+    seen: Count = 0
 
 
 class Head(Struct, frozen=True, array_like=True, gc=False, kw_only=True):
@@ -139,7 +150,7 @@ class Head(Struct, frozen=True, array_like=True, gc=False, kw_only=True):
 
 
 class Intent(Head, frozen=True, kw_only=True, tag="intent"):
-    """A call is about to leave."""
+    """A call is about to leave. One that goes on to another provider has another; the last says what is held."""
 
     run: Run
     who: Who = Who()
@@ -150,7 +161,7 @@ class Intent(Head, frozen=True, kw_only=True, tag="intent"):
     prices: Digest = b""
     draws: tuple[Draw, ...] = ()
     estimated: Used | None = None
-    cost: Count = 0  # estimated, in micro-cents
+    cost: Count = 0  # in micro-cents, the most that it can be
     bodies: Bodies = Bodies()
 
 
@@ -183,6 +194,9 @@ class Outcome(Head, frozen=True, kw_only=True, tag="outcome"):
     capture: Word = ""
     bodies: Bodies = Bodies()
     cut: Cut | None = None
+    stopped: Word = ""  # why the gateway ended the answer before the provider did: `limit` or `policy`
+    flags: tuple[Because, ...] = ()  # what policies said of the answer
+    seen: tuple[Seen, ...] = ()  # what they were told of limits
 
 
 class Aborted(Head, frozen=True, kw_only=True, tag="aborted"):

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from tidegate.errors import TidegateError
 from tidegate.record import ring, segments
 from tidegate.record.segments import Damaged, Entry, Header, Name
 
+TRIES: Final = 10
 Aborted = Callable[[Iterator[Entry]], Iterable[bytes]]
 
 
@@ -25,14 +26,28 @@ class StillWritten(TidegateError):
     code: ClassVar[str] = "journal_still_written"
 
 
-def unended(folder: Path) -> list[tuple[int, int]]:
-    """The epochs, as (worker, epoch), that have no end: those of writers that live, and those to be recovered."""
+def unended(folder: Path, memory: Path | None = None) -> list[tuple[int, int]]:
+    """The epochs, as (worker, epoch), that have no end or whose ring is there: of writers that live, or to recover."""
     last = {(name.worker, name.epoch): path for name, path in segments.listing(folder)}
-    return [epoch for epoch, path in last.items() if segments.sealed(path) != "end"]
+    found = {epoch for epoch, path in last.items() if not _ended(path)}
+    return sorted(found | {(worker, epoch) for worker, epoch in ring.listing(memory or folder)})
+
+
+def _ended(path: Path) -> bool:
+    try:
+        return segments.sealed(path) == "end"
+    except FileNotFoundError:  # the log has taken it over just now, and it was dropped
+        return True
 
 
 def recover(
-    folder: Path, worker: int, epoch: int, aborted: Aborted = lambda entries: (), *, memory: Path | None = None
+    folder: Path,
+    worker: int,
+    epoch: int,
+    aborted: Aborted = lambda entries: (),
+    *,
+    memory: Path | None = None,
+    clear: bool = True,
 ) -> int:
     """Ends an epoch whose writer is dead; returns the seq of its last record, 0 when it has none.
 
@@ -40,8 +55,24 @@ def recover(
     outcomes of calls that had none. They, and what the ring had and the segments did not, are durable when this
     returns. An epoch that has ended is left as it is. StillWritten when the writer lives, Damaged when a record that
     counts is not whole; nothing that counts is ever removed.
+
+    Without `clear` the ring stays, and with it all records from `keep` on: `ending` reads them. Recovering the epoch
+    again clears it away.
     """
     path = ring.path_of(memory or folder, worker, epoch)
+    for left in reversed(range(TRIES)):
+        try:
+            last = _recover(folder, worker, epoch, aborted, path)
+            break
+        except FileNotFoundError:  # one that is not needed was dropped between two looks
+            if not left:
+                raise
+    for each in (*folder.glob(f"{worker:04}-{epoch:012}-*.spare"), *([path] if clear else [])):
+        each.unlink(missing_ok=True)
+    return last
+
+
+def _recover(folder: Path, worker: int, epoch: int, aborted: Aborted, path: Path) -> int:
     with ExitStack() as locks:
         if path.exists():
             _lock(locks, path)
@@ -58,9 +89,15 @@ def recover(
         else:
             _lock(locks, names[-1][1])
             last = _end(folder, names, path, found, aborted)
-    for left in (*folder.glob(f"{worker:04}-{epoch:012}-*.spare"), path):
-        left.unlink(missing_ok=True)
     return last
+
+
+def ending(folder: Path, worker: int, epoch: int, memory: Path | None = None) -> Iterator[Entry]:
+    """The records of an epoch that has ended, from its ring's `keep` on; without a ring all that are still there."""
+    found = ring.read(ring.path_of(memory or folder, worker, epoch))
+    paths = [path for _, path in segments.listing(folder, worker, epoch)]
+    if paths:
+        yield from _entries(paths, 1 if found is None else found.keep, segments.read(paths[-1]).next, [])
 
 
 def _end(
@@ -91,7 +128,12 @@ def _end(
 
 def _entries(paths: list[Path], keep: int, seq: int, left: list[bytes]) -> Iterator[Entry]:
     """The records from `keep` on: those of segments, and those that only the ring had."""
-    firsts = [segments.read_header(path).first for path in paths]
+    firsts = []
+    for path in list(paths):
+        try:
+            firsts.append(segments.read_header(path).first)
+        except FileNotFoundError:  # dropped just now: all of it is before `keep`
+            paths = [each for each in paths if each != path]
     for path, after in zip(paths, [*firsts[1:], seq], strict=True):
         if after > keep:
             segment = segments.read(path)

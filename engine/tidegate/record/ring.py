@@ -4,6 +4,7 @@ The ring is shared memory: what a worker has appended is in it before anything e
 worker loses it, and it stays there until it is durable. It says nothing any more after the machine was started anew.
 """
 
+import re
 from pathlib import Path
 from struct import Struct as Layout
 from typing import Final, NamedTuple
@@ -15,6 +16,7 @@ DURABLE: Final = Layout("<QQQQQ")  # which of two pairs counts; (bytes, seq), (b
 HEAD_AT: Final = 64
 DURABLE_AT: Final = 128
 ENTRIES_AT: Final = 4096
+NAME: Final = re.compile(r"(\d{4})-(\d{12})\.ring")
 
 
 class Ring(NamedTuple):
@@ -32,6 +34,12 @@ class Ring(NamedTuple):
 def path_of(folder: Path, worker: int, epoch: int) -> Path:
     """Where the ring of an epoch is."""
     return folder / f"{worker:04}-{epoch:012}.ring"
+
+
+def listing(folder: Path) -> list[tuple[int, int]]:
+    """The epochs, as (worker, epoch), that have a ring in a folder."""
+    named = (NAME.fullmatch(path.name) for path in folder.iterdir())
+    return sorted((int(match[1]), int(match[2])) for match in named if match)
 
 
 def read(path: Path) -> Ring | None:

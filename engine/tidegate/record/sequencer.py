@@ -22,14 +22,16 @@ from typing import Final
 from msgspec.structs import replace
 
 from tidegate.record import ring, segments
-from tidegate.record.index import Index
+from tidegate.record.index import Index, Positions
 from tidegate.record.layout import Layout
-from tidegate.record.leaves import encode, head
-from tidegate.record.records import SEQUENCER, Checkpoint, Erasure, Gap, Record, RecordError
+from tidegate.record.leaves import balances, encode, head
+from tidegate.record.records import SEQUENCER, Checkpoint, Erasure, Gap, Position, Record, RecordError
 from tidegate.record.segments import Damaged, Entry, Name, Tail
+from tidegate.record.totals import of_log
 
 INTERVAL: Final = 1.0  # seconds between checkpoints, at most
 REMADE: Final = 1_000_000  # entries that take so long to index that somebody may wonder
+STATED: Final = 65_536  # entries after which the totals of budgets are stated anew; reading so many takes 0.2 s
 SET_ASIDE: Final = ".damaged"  # how the name of a segment ends that could not be read on
 
 Say = Callable[[str], None]
@@ -53,6 +55,7 @@ class Sequencer:
         try:
             self.index = self._indexed(layout)
             self.positions = self.index.positions()
+            self._totals, self._stated = of_log(layout.log, self.log.size)
             self._epoch = 1 + max((epoch for worker, epoch in self.positions if worker == SEQUENCER), default=0)
             self._seq = 0
             self._next = 0.0
@@ -81,7 +84,14 @@ class Sequencer:
         self._follow({(name.worker, name.epoch) for name, _ in there})
         for key, tail in list(self._tails.items()):
             self._read(key, tail, [name for name, _ in there if (name.worker, name.epoch) == key])
+        if self.log.size - self._stated >= STATED:
+            self._balance({(name.worker, name.epoch) for name, _ in there})
         return self.log.size - before
+
+    @property
+    def followed(self) -> Positions:
+        """How far the journals are in the tree that have not ended, or whose end is not signed yet."""
+        return {key: self.positions.get(key, 0) for key in self._tails}
 
     def _follow(self, there: set[Key]) -> None:
         """Begins to read the epochs that are new in the folder."""
@@ -112,6 +122,7 @@ class Sequencer:
                 right = False
             if right:
                 good.append(record)
+                self._totals.take(record, found)
             else:
                 self.log.append(good)
                 good = []
@@ -165,6 +176,16 @@ class Sequencer:
         self.log.append([encode(stamped)])
         self.positions[SEQUENCER, self._epoch] = self._seq
 
+    def _balance(self, journals: set[Key]) -> None:
+        """States what everything before it has settled of budgets: a reader of totals begins there."""
+        self._stated = self.log.size
+        places = [Position(*key, seq) for key, seq in sorted(self.positions.items()) if key in journals]
+        stamp = {"worker": SEQUENCER, "epoch": self._epoch, "seq": self._seq + 1, "time": time.time_ns()}
+        leaves = [encode(part) for part in balances(self._totals.current(), places, **stamp)]
+        self._seq += len(leaves)
+        self.log.append(leaves)
+        self.positions[SEQUENCER, self._epoch] = self._seq
+
     def erased(self, erasures: Sequence[tuple[int, bytes]]) -> None:
         """States erasures of subjects' keys."""
         for number, subject in erasures:
@@ -187,10 +208,11 @@ class Sequencer:
     def _drop(self, key: Key, tail: Tail) -> None:
         """Deletes the segments of an epoch that are in the log and that recovering it would not need.
 
-        All that was read has just been signed: a checkpoint comes between two turns.
+        All that was read has just been signed: a checkpoint comes between two turns. Of an epoch that has ended the
+        last one stays as long as its ring: whoever ended it reads it again, should that have been interrupted.
         """
         found = segments.listing(self._journal, *key)
-        said = None if tail.ended else ring.read(ring.path_of(self._memory, *key))
+        said = ring.read(ring.path_of(self._memory, *key))
         if not tail.ended and said is None:
             return
         keep = tail.seq + 1 if said is None else min(said.keep, tail.seq + 1)
@@ -198,10 +220,10 @@ class Sequencer:
             if segments.read_header(follower).first > keep:
                 return
             path.unlink()
-        if tail.ended:
+        if tail.ended and said is None:
             for _, path in found[-1:]:
                 path.unlink(missing_ok=True)
-            ring.path_of(self._memory, *key).unlink(missing_ok=True)
+            ring.path_of(self._memory, *key).unlink(missing_ok=True)  # of another boot
             self._tails.pop(key).close()
 
     def catch_up(self) -> bool:

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import Final
 
 from tidegate.errors import TidegateError
+from tidegate.record.index import Positions
 from tidegate.record.layout import Layout
 from tidegate.record.sequencer import Say, Sequencer
 from tidegate.record.subject_service import SubjectService
@@ -19,9 +20,17 @@ POLL: Final = 0.05  # seconds between looks at journals that had nothing new
 AGAIN: Final = 1.0  # seconds after which a failed sequencer is begun anew
 
 Wait = Callable[[float], bool]  # waits for so many seconds, or until it is time to stop; True: stop
+Taken = Callable[[Positions], None]  # told how far the journals are in that have not ended
 
 
-def sequence(layout: Layout, service: SubjectService, wait: Wait, say: Say, memory: Path | None = None) -> None:
+def sequence(
+    layout: Layout,
+    service: SubjectService,
+    wait: Wait,
+    say: Say,
+    memory: Path | None = None,
+    taken: Taken = lambda positions: None,
+) -> None:
     """Brings what journals hold into the log until `wait` says stop, and then once more what is durable by then.
 
     The caller holds the ledger (`Layout.hold`). What ends the service ends this too, for nobody would answer any more.
@@ -37,7 +46,7 @@ def sequence(layout: Layout, service: SubjectService, wait: Wait, say: Say, memo
     try:
         while True:
             try:
-                _work(Sequencer(layout, memory, say), service, cosigned, wait, once)
+                _work(Sequencer(layout, memory, say), service, cosigned, wait, once, taken)
                 return
             except (TidegateError, OSError) as error:
                 words = error.message if isinstance(error, TidegateError) else f"{error.strerror} (`{error.filename}`)"
@@ -64,7 +73,7 @@ class _Once:
 
 
 def _work(
-    sequencer: Sequencer, service: SubjectService, cosigned: "SimpleQueue[str]", wait: Wait, say: Say
+    sequencer: Sequencer, service: SubjectService, cosigned: "SimpleQueue[str]", wait: Wait, say: Say, taken: Taken
 ) -> None:  # fmt: skip
     try:
         stated: set[int] = set()
@@ -72,6 +81,7 @@ def _work(
         while True:
             service.check()
             new = sequencer.turn()
+            taken(sequencer.followed)
             unrecorded = service.unrecorded
             stated.intersection_update(number for number, _ in unrecorded)
             erased = [each for each in unrecorded if each[0] not in stated]

@@ -63,6 +63,12 @@ class SubjectService:
         with contextlib.suppress(BrokenPipeError):
             os.write(self._woken, b"r")
 
+    @property
+    def erasures(self) -> int:
+        """How many keys have been destroyed; whoever remembers keys forgets them when it grows."""
+        number: int = self._store.erasures
+        return number
+
     def check(self) -> None:
         """Raises what has ended the thread, if something has: then nobody answers, and new subjects are refused."""
         if self._failed is not None:

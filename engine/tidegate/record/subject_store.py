@@ -17,6 +17,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from hmac import digest
 from pathlib import Path
 from typing import Final
@@ -112,6 +113,21 @@ class SubjectStore:
         """Lets go of the file; another process may open it."""
         self._db.close()
         os.close(self._lock)
+
+
+def lookup(path: Path, identities: Sequence[bytes]) -> list[bytes | None]:
+    """The key of each that has one, from beside the process that holds the store, and changing nothing.
+
+    SubjectStoreError where it cannot be read now: there is none, or a crash left it to be repaired by who holds it.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as db:
+            [(secret,)] = db.execute("SELECT secret FROM store")
+            names = [digest(secret, each, "sha256") for each in identities]
+            rows = [db.execute("SELECT key FROM subject WHERE name = ?", (name,)).fetchone() for name in names]
+    except (sqlite3.Error, ValueError) as error:
+        raise SubjectStoreError(f"{path}: the keys of subjects cannot be read: {error}") from None
+    return [row and row[0] for row in rows]
 
 
 class _Transaction:

@@ -1,109 +1,155 @@
 """What was settled of each budget, from the records alone: for a machine whose table of limits did not survive.
 
-The last balance says how much it was when it was written, and up to which record of each journal; what later records
-have settled is added. Rates and concurrency are not restored: the first has passed with the time, the other has ended.
+The log is one sequence, and its `balance` leaves say what all leaves before them have settled: each can be made again
+from those before it, and says nothing new. So the totals are those of the last balance, and what the leaves behind it
+settled, and the records of journals that the log has not got yet; the balance says how far each journal was in it.
 
-The log has the records of one journal in their order, but those of different journals only nearly in that of time. So
-the search does not stop where the balance is, but where every journal was seen that it names, and a minute before it.
+Rates and concurrency are not restored: the first has passed with the time, the other has ended.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tidegate.record.index import Positions
-from tidegate.record.leaves import decode
+import msgspec
+
+from tidegate.record import segments
+from tidegate.record.checkpoints import parse_checkpoint
+from tidegate.record.leaves import decode, head
 from tidegate.record.merkle import TILE_WIDTH
-from tidegate.record.records import Aborted, Balance, Outcome, RecordError, Total, Unknown
+from tidegate.record.places import Places
+from tidegate.record.records import (
+    SEQUENCER,
+    UNREAD,
+    Aborted,
+    Balance,
+    Draw,
+    Gap,
+    Outcome,
+    RecordError,
+    Total,
+    Unknown,
+)
+from tidegate.record.segments import Damaged, epoch_entries
 from tidegate.record.tiles import read_bundle, tile_width
 
-SLACK: Final = 60_000_000_000  # ns by which records of different journals may be out of order
+DAY: Final = 86_400  # seconds for which windows that are over are kept: a clock may have been wrong by so much
+ENDS: Final = frozenset({"outcome", "aborted"})
+
+Positions = dict[tuple[int, int], int]  # by worker and epoch: the last record that was taken
 
 
-def totals(log: Path, size: int, waiting: Iterable[bytes] = (), slack: int = SLACK) -> list[Total]:
-    """By bucket and window, from a log's entries and, the last first, the records that it has not got yet."""
-    summing = _Sum(slack)
-    for leaf in waiting:
-        summing.take(leaf)
-    for leaf in _backwards(log, size):
-        summing.take(leaf)
-        if summing.complete:
-            break
-    return summing.totals()
+def _draws_of(kind: type[Outcome | Aborted]) -> type[msgspec.Struct]:
+    """A record of this kind, read no further than its draws, and nothing else of it."""
+    names = kind.__struct_fields__
+    before = [(name, msgspec.Raw) for name in names[: names.index("draws")]]
+    tag = str(kind.__struct_config__.tag)
+    return msgspec.defstruct(tag, [*before, ("draws", tuple[Draw, ...], ())], array_like=True, tag=tag, frozen=True)
 
 
-class _Sum:
-    """Takes records from the last to the first, those of one journal at least in that order."""
+_ends = msgspec.msgpack.Decoder(_draws_of(Outcome) | _draws_of(Aborted))
 
-    def __init__(self, slack: int) -> None:
-        self._slack = slack
-        self._past = False  # a record was seen that is certainly older than the balance
-        self._settled: dict[tuple[bytes, int], int] = {}
-        self._later: list[Outcome | Aborted] = []  # seen before the balance was
-        self._parts: dict[int, dict[int, Balance]] = {}
-        self._balance: Sequence[Balance] = ()
-        self._before: Positions = {}  # up to where each journal is in the balance
-        self._missing: set[tuple[int, int]] = set()  # journals of which that record was not seen yet
-        self._reached: Positions = {}
 
-    @property
-    def complete(self) -> bool:
-        """Whether all records that come now are in the balance."""
-        return self._past and not self._missing
+def draws_of(leaf: bytes) -> tuple[Draw, ...]:
+    """What the outcome of a call, or the record that it was aborted, says was drawn. Raises only RecordError."""
+    try:
+        found: tuple[Draw, ...] = _ends.decode(leaf).draws
+    except (ValueError, RecursionError):
+        raise RecordError("the draws of a call cannot be read") from None
+    return found
 
-    def take(self, leaf: bytes) -> None:
+
+class Totals:
+    """What the records that were taken so far have settled of each budget."""
+
+    def __init__(self, stated: Sequence[Balance] = ()) -> None:
+        """Begins with what a balance says, given all its parts."""
+        totals = [total for each in stated for total in each.totals]
+        places = [place for each in stated for place in each.positions]
+        self._settled = {(each.bucket, each.end): each.settled for each in totals}
+        self._newest = max((each.time for each in stated), default=0)
+        self.positions: Positions = {(each.worker, each.epoch): each.seq for each in places}
+
+    def take(self, leaf: bytes, found: Unknown | None = None) -> None:
+        """One record more, which was not taken before; `found` is its head, where that was read already."""
         try:
-            record = decode(leaf)
+            found = found or head(leaf)
+            self._newest = max(self._newest, found.time)
+            self.positions[found.worker, found.epoch] = found.seq
+            if found.kind in ENDS:
+                for draw in draws_of(leaf):
+                    if draw.end:
+                        name = draw.bucket, draw.end
+                        self._settled[name] = self._settled.get(name, 0) + draw.settled
+            elif found.kind == "gap":
+                self._pass(decode(leaf))
         except RecordError:
-            return
-        if isinstance(record, Unknown):
-            return
-        key = record.worker, record.epoch
-        self._reached[key] = min(record.seq, self._reached.get(key, record.seq))
-        if isinstance(record, Outcome | Aborted):
-            if self._balance:
-                self._add(record)
-            else:
-                self._later.append(record)
-        elif isinstance(record, Balance) and not self._balance:
-            self._part(record)
-        if record.seq <= self._before.get(key, 0):
-            self._missing.discard(key)
-        if self._balance:
-            self._past |= record.time < self._balance[0].set - self._slack
+            pass  # it says nothing that could be counted; `fsck` names it
 
-    def _part(self, balance: Balance) -> None:
-        parts = self._parts.setdefault(balance.set, {})
-        parts[balance.part] = balance
-        if len(parts) < balance.parts:
-            return
-        self._balance = list(parts.values())
-        self._before = {(one.worker, one.epoch): one.seq for each in self._balance for one in each.positions}
-        self._missing = {key for key, seq in self._before.items() if seq and self._reached.get(key, seq + 1) > seq}
-        for record in self._later:
-            self._add(record)
-        self._later = []
+    def _pass(self, gap: object) -> None:
+        if isinstance(gap, Gap) and gap.reason in UNREAD:
+            self.positions[gap.of_worker, gap.of_epoch] = gap.first + gap.count - 1
 
-    def _add(self, record: Outcome | Aborted) -> None:
-        if record.seq > self._before.get((record.worker, record.epoch), 0):
-            for draw in record.draws:
-                if draw.end:
-                    name = draw.bucket, draw.end
-                    self._settled[name] = self._settled.get(name, 0) + draw.settled
-
-    def totals(self) -> list[Total]:
-        """With the balance, if there was one."""
-        for record in self._later:
-            self._add(record)
-        self._later = []
-        for each in self._balance:
-            for total in each.totals:
-                name = total.bucket, total.end
-                self._settled[name] = self._settled.get(name, 0) + total.settled
-        self._balance = ()
+    def current(self) -> list[Total]:
+        """Those of windows that are not long over, by the records' own time; the others are forgotten."""
+        over = self._newest // 10**9 - DAY
+        self._settled = {name: settled for name, settled in self._settled.items() if name[1] > over}
         return [Total(bucket, end, settled) for (bucket, end), settled in sorted(self._settled.items())]
 
 
-def _backwards(log: Path, size: int) -> Iterator[bytes]:
+def of_log(log: Path, size: int) -> tuple[Totals, int]:
+    """By the first `size` entries of a log, and the entry that the last balance begins with, 0 where there is none."""
+    stated, begin = _last_balance(log, size)
+    totals = Totals(stated)
+    for number in range(begin // TILE_WIDTH, -(-size // TILE_WIDTH)):
+        skip = max(0, begin - number * TILE_WIDTH)
+        for leaf in _bundle(log, number, size)[skip:]:
+            totals.take(leaf)
+    return totals, begin
+
+
+def of_ledger(ledger: Places, say: Callable[[str], None]) -> Totals:
+    """By all records there are, while nobody writes. Raises TidegateError or OSError where the log cannot be read.
+
+    Of a journal that is damaged what stands before the damage counts, and it is said.
+    """
+    text = (ledger.log / "checkpoint").read_bytes().partition(b"\n\n")[0] + b"\n"
+    totals, _ = of_log(ledger.log, parse_checkpoint(text).size)
+    for key in sorted({(name.worker, name.epoch) for name, _ in segments.listing(ledger.journal)}):
+        after = totals.positions.get(key, 0)
+        try:
+            for seq, record in epoch_entries(ledger.journal, *key):
+                if seq > after:
+                    totals.take(record)
+        except Damaged as error:
+            say(error.message)
+    return totals
+
+
+def _last_balance(log: Path, size: int) -> tuple[list[Balance], int]:
+    parts: dict[tuple[int, int], list[Balance]] = {}
     for number in reversed(range(-(-size // TILE_WIDTH))):
-        yield from reversed(read_bundle(log, number, tile_width("entries", number, size)))
+        bundle = _bundle(log, number, size)
+        for at in reversed(range(len(bundle))):
+            found = _balance(bundle[at])
+            if found is not None:
+                some = parts.setdefault((found.epoch, found.set), [])
+                some.append(found)
+                if len(some) == found.parts:
+                    return some, number * TILE_WIDTH + at
+    return [], 0
+
+
+def _balance(leaf: bytes) -> Balance | None:
+    try:
+        found = head(leaf)
+        if found.kind != "balance" or found.worker != SEQUENCER:
+            return None
+        record = decode(leaf)
+    except RecordError:
+        return None
+    return record if isinstance(record, Balance) else None
+
+
+def _bundle(log: Path, number: int, size: int) -> list[bytes]:
+    return read_bundle(log, number, tile_width("entries", number, size))

@@ -1,0 +1,602 @@
+# cython: boundscheck=False, wraparound=False
+"""What is recorded of one call: gathered on its way, said in an intent before it leaves and an outcome after.
+
+Compiled, because every call has both, and told in Python they cost five times as much: for each of the hundred values a
+C instruction or two stands here in place of an object. The leaf is written as msgpack as it stands; records.py has the
+same fields in the same order, and tests/record/test_account_leaves.py holds both against each other.
+"""
+
+from functools import partial
+
+from msgspec.structs import astuple
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject, PyTypeObject
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
+
+from tidegate.record._subject cimport (
+    CLIENT_REQUEST,
+    CLIENT_RESPONSE,
+    DOCUMENT,
+    UPSTREAM_REQUEST,
+    UPSTREAM_RESPONSE,
+    Part,
+    sha256_add,
+    sha256_end,
+    sha256_prepare,
+)
+
+
+from tidegate.model import Decision, Estimate, Outcome, Reason, Usage
+from tidegate.record import leaves, records
+from tidegate.record.evidence import stamped
+from tidegate.record.leaves import MOST_DRAWS, decode, encode, plain, raw_digest, words
+from tidegate.record.unrecorded import Unrecorded
+
+cdef extern from "leaf.h" nogil:
+    void put_raw(Leaf*, const void*, size_t)
+    void put_byte(Leaf*, unsigned char)
+    void put_uint(Leaf*, unsigned long long)
+    void put_int(Leaf*, long long)
+    void put_nil(Leaf*)
+    void put_bool(Leaf*, int)
+    void put_array(Leaf*, size_t)
+    void put_text(Leaf*, const void*, size_t)
+    void put_bytes(Leaf*, const void*, size_t)
+    int is_plain(const unsigned char*, size_t)
+    int read_run(const char*, size_t, unsigned char*)
+
+cdef extern from *:
+    """
+    #include <structmember.h>
+
+    /* Where a Struct keeps a field; -1 where that is not a field of a Struct. */
+    static Py_ssize_t place_of(PyObject *member) {
+        if (!Py_IS_TYPE(member, &PyMemberDescr_Type)) return -1;
+        PyMemberDef *found = ((PyMemberDescrObject *)member)->d_member;
+        return found->type == T_OBJECT_EX ? found->offset : -1;
+    }
+    static inline PyObject *field_at(PyObject *of, Py_ssize_t place) {
+        PyObject *found = *(PyObject **)((char *)of + place);
+        return found ? found : Py_None;
+    }
+    """
+    Py_ssize_t place_of(object)
+    PyObject* field_at(PyObject*, Py_ssize_t) noexcept
+    PyTypeObject* Py_TYPE(PyObject*) noexcept
+    bint PyObject_TypeCheck(PyObject*, PyTypeObject*) noexcept
+    bint PyUnicode_Check(PyObject*) noexcept
+    bint PyUnicode_IS_COMPACT_ASCII(PyObject*) noexcept
+    void* PyUnicode_1BYTE_DATA(PyObject*) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(PyObject*) noexcept
+    const char* PyUnicode_AsUTF8AndSize(PyObject*, Py_ssize_t*) except NULL
+    long long PyLong_AsLongLongAndOverflow(PyObject*, int*) except? -1
+    unsigned long long PyLong_AsUnsignedLongLong(PyObject*) except? 0xFFFFFFFFFFFFFFFF
+    bint PyBytes_Check(PyObject*) noexcept
+    Py_ssize_t PyBytes_GET_SIZE_OF "PyBytes_GET_SIZE"(PyObject*) noexcept
+    char* PyBytes_AS_STRING_OF "PyBytes_AS_STRING"(PyObject*) noexcept
+
+cdef enum:
+    ROOM = 16384  # for a leaf before it is shortened
+
+sha256_prepare()
+cdef size_t LEAF = records.LEAF
+cdef unsigned long long VERSION = records.VERSION
+cdef Py_ssize_t MOST_REASONS = leaves.MOST_REASONS
+cdef Py_ssize_t MOST_SEEN = leaves.MOST_SEEN
+
+
+# what is read of the values that steps exchange: Structs, whose fields are read where they are
+
+cdef struct Shape:
+    PyTypeObject* kind
+    int count
+    Py_ssize_t[13] places
+
+
+cdef Shape shape(kind, names) except *:
+    cdef Shape made
+    made.kind = <PyTypeObject*>kind
+    made.count = 0
+    for name in names:
+        made.places[made.count] = place_of(getattr(kind, name))
+        if made.places[made.count] < 0:
+            raise TypeError(f"`{name}` is not a field of {kind.__name__}")
+        made.count += 1
+    return made
+
+
+cdef Shape DECISION = shape(Decision, ("action", "reasons", "shadow", "digest", "evidence", "capture"))
+cdef Shape ESTIMATE = shape(Estimate, ("prompt_kind", "prompt_tokens", "output_tokens", "cost"))
+cdef Shape REASON = shape(Reason, ("code", "rule"))
+cdef Shape OUTCOME = shape(Outcome, ("status", "error", "client_left"))
+cdef Shape USAGE = shape(
+    Usage,
+    (
+        "kind", "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens",
+        "input_audio_tokens", "input_image_tokens", "reasoning_tokens", "output_audio_tokens", "output_image_tokens",
+        "web_searches", "service",
+    ),
+)
+cdef Shape SEEN = shape(records.Seen, records.Seen.__struct_fields__)
+cdef Shape ATTEMPT = shape(records.Attempt, records.Attempt.__struct_fields__)
+
+
+cdef inline int check(PyObject* value, Shape* shape) except -1:
+    if Py_TYPE(value) != shape.kind and not PyObject_TypeCheck(value, shape.kind):
+        raise TypeError(f"{(<object>shape.kind).__name__} expected, not {type(<object>value).__name__}")
+    return 0
+
+
+cdef inline int put_string(Leaf* leaf, PyObject* text) except -1:
+    cdef Py_ssize_t length
+    cdef const char* at
+    if PyUnicode_Check(text) and PyUnicode_IS_COMPACT_ASCII(text):
+        put_text(leaf, PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text))
+    else:
+        at = PyUnicode_AsUTF8AndSize(text, &length)
+        put_text(leaf, at, length)
+    return 0
+
+
+cdef inline bint stands(PyObject* text, int most) noexcept:
+    """Whether a name stands in a leaf as it is."""
+    if not PyUnicode_Check(text) or not PyUnicode_IS_COMPACT_ASCII(text) or PyUnicode_GET_LENGTH(text) > most:
+        return False
+    return is_plain(<const unsigned char*>PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text))
+
+
+cdef inline int put_name(Leaf* leaf, PyObject* text, int most) except -1:
+    """A name as `plain` makes it."""
+    if stands(text, most):
+        put_text(leaf, PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text))
+        return 0
+    made = plain(<object>text, most)
+    return put_string(leaf, <PyObject*>made)
+
+
+cdef inline int put_count(Leaf* leaf, PyObject* number) except -1:
+    cdef int over
+    cdef long long value = PyLong_AsLongLongAndOverflow(number, &over)
+    if over > 0:
+        put_uint(leaf, PyLong_AsUnsignedLongLong(number))
+    elif over < 0:
+        raise OverflowError("a number that does not fit into 64 bits")
+    else:
+        put_int(leaf, value)
+    return 0
+
+
+cdef inline void put_own(Leaf* leaf, bytes content) noexcept:
+    put_bytes(leaf, PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content))
+
+
+cdef int put_used(Leaf* leaf, usage) except -1:
+    cdef PyObject* of = <PyObject*>usage
+    cdef int field
+    if usage is None:
+        put_nil(leaf)
+        return 0
+    check(of, &USAGE)
+    put_array(leaf, 13)
+    put_string(leaf, field_at(of, USAGE.places[0]))
+    for field in range(1, 12):
+        put_count(leaf, field_at(of, USAGE.places[field]))
+    return put_name(leaf, field_at(of, USAGE.places[12]), 32)
+
+
+cdef int put_expected(Leaf* leaf, estimate) except -1:
+    """An estimate, as a usage of which only so much is known."""
+    cdef PyObject* of = <PyObject*>estimate
+    cdef int field
+    if estimate is None:
+        put_nil(leaf)
+        return 0
+    put_array(leaf, 13)
+    put_string(leaf, field_at(of, ESTIMATE.places[0]))
+    put_count(leaf, field_at(of, ESTIMATE.places[1]))
+    put_known(leaf, field_at(of, ESTIMATE.places[2]))
+    for field in range(9):
+        put_byte(leaf, 0)
+    put_text(leaf, b"", 0)
+    return 0
+
+
+cdef inline int put_known(Leaf* leaf, PyObject* number) except -1:
+    """A number, or 0 where it is unknown."""
+    if <object>number is None:
+        put_byte(leaf, 0)
+        return 0
+    return put_count(leaf, number)
+
+
+cdef int put_reasons(Leaf* leaf, PyObject* given) except -1:
+    """So many of them as are written."""
+    cdef tuple reasons = <tuple?><object>given
+    cdef Py_ssize_t index, count = min(len(reasons), MOST_REASONS)
+    cdef PyObject* of
+    put_array(leaf, count)
+    for index in range(count):
+        of = <PyObject*>reasons[index]
+        check(of, &REASON)
+        put_array(leaf, 2)
+        put_name(leaf, field_at(of, REASON.places[0]), 64)
+        put_name(leaf, field_at(of, REASON.places[1]), 64)
+    return 0
+
+
+cdef int put_draws(Leaf* leaf, tuple draws) except -1:
+    """Each is a Draw, or a tuple of its fields, as limits give them."""
+    cdef int field
+    cdef tuple fields
+    put_array(leaf, len(draws))
+    for draw in draws:
+        fields = draw if type(draw) is tuple else astuple(draw)
+        if len(fields) != 5:
+            raise ValueError(f"a draw has five fields, not {len(fields)}")
+        put_array(leaf, 5)
+        put_own(leaf, <bytes?>fields[0])
+        put_string(leaf, <PyObject*>fields[1])
+        for field in range(2, 5):
+            put_count(leaf, <PyObject*>fields[field])
+    return 0
+
+
+cdef int put_seen(Leaf* leaf, tuple states) except -1:
+    cdef Py_ssize_t index, count = min(len(states), MOST_SEEN)
+    cdef PyObject* of
+    cdef int field
+    put_array(leaf, count)
+    for index in range(count):
+        of = <PyObject*>states[index]
+        check(of, &SEEN)
+        put_array(leaf, 4)
+        put_name(leaf, field_at(of, SEEN.places[0]), 96)
+        for field in range(1, 4):
+            put_count(leaf, field_at(of, SEEN.places[field]))
+    return 0
+
+
+cdef inline int64_t now() noexcept:
+    return time_of(CLOCK_MONOTONIC)
+
+
+cdef inline int64_t time_of(int clock) noexcept:
+    cdef timespec at
+    clock_gettime(clock, &at)
+    return <int64_t>at.tv_sec * 1000000000 + at.tv_nsec
+
+
+cdef inline Leaf leaf_in(unsigned char* start) noexcept:
+    cdef Leaf leaf
+    leaf.at = start
+    leaf.end = start + ROOM
+    leaf.full = 0
+    return leaf
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Account:
+    def __init__(self, Evidence evidence, Call call, Known known, str mode):
+        self.mode = mode
+        self._evidence = evidence
+        self._call = call
+        self._known = known
+        if not read_run(PyBytes_AS_STRING(call.run), PyBytes_GET_SIZE(call.run), self._run):
+            raise ValueError("a run's id has 26 hexadecimal digits")
+        self._began = time_of(CLOCK_REALTIME)
+        self._start = now()
+        self._capture = self._integration = self._model = self._told = self._stopped = ""
+        self._policy = self._prices = b""
+        self._draws = self._seen = self._attempts = self._flags = self._edits = ()
+        self._kept = True
+
+    # as it becomes known
+
+    cpdef decided(self, decision, estimate):
+        cdef PyObject* of = <PyObject*>decision
+        check(of, &DECISION)
+        check(<PyObject*>estimate, &ESTIMATE)
+        self._decision = decision
+        self._estimate = estimate
+        self._policy = raw_digest(<object>field_at(of, DECISION.places[3]))
+        evidence = <object>field_at(of, DECISION.places[4])
+        if evidence is not None:
+            self.mode = evidence
+        capture = <object>field_at(of, DECISION.places[5])
+        self._capture = "" if capture is None else capture
+        self._kept = self._capture != "none"
+        self.decided_at = now() - self._start
+
+    cpdef seen(self, tuple states):
+        self._seen = states
+
+    cpdef routed(self, str integration, str model, str prices):
+        self._integration = integration
+        self._model = model
+        self._prices = raw_digest(prices)
+
+    cpdef held(self, tuple draws):
+        if len(draws) > MOST_DRAWS:
+            raise ValueError(f"a call draws from at most {MOST_DRAWS} limits, not {len(draws)}")
+        self._draws = draws
+
+    cpdef attempted(self, long status, str error):
+        self._attempts = (*self._attempts, records.Attempt(self._integration, status, error))
+        self._leaving = self._answered = self._has_come = False
+        self.first_at = 0
+
+    cpdef came(self, bytes data):
+        if not self._answered:
+            self._answered = True
+            self.first_at = now() - self._start
+        if self._kept:
+            if not self._has_come:
+                self._has_come = True
+                self._known.about.begin(self._run, UPSTREAM_RESPONSE, &self._came)
+            sha256_add(&self._came, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+    cpdef went(self, bytes data):
+        if self._kept:
+            if not self._has_gone:
+                self._has_gone = True
+                self._known.about.begin(self._run, CLIENT_RESPONSE, &self._went)
+            sha256_add(&self._went, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+    cpdef stopped(self, str why, tuple reasons):
+        self._stopped = why
+        self._flags += reasons
+
+    cpdef flagged(self, tuple reasons):
+        self._flags += reasons
+
+    # the records
+
+    cpdef intent(self, bytes body, tuple edits):
+        cdef unsigned char room[ROOM]
+        cdef Leaf leaf = leaf_in(room)
+        self._edits = edits
+        if self._kept:
+            self._ask()
+            commit(self, UPSTREAM_REQUEST, body, self._sent)
+            self._has_sent = True
+        self._put_intent(&leaf)
+        seq = self._write(&leaf, room, True)
+        if seq:
+            self._evidence.begun(self._call.run, seq)
+        self._leaving = True
+        self.sent_at = now() - self._start
+        return seq
+
+    cpdef outcome(self, ended, reported, counted, cost, tuple draws=(), bint overdraft=False, bint shared=False,
+                  then=None):
+        cdef unsigned char room[ROOM]
+        cdef Leaf leaf = leaf_in(room)
+        cdef int64_t last = now() - self._start
+        self.last_at = last
+        check(<PyObject*>ended, &OUTCOME)
+        error = <object>field_at(<PyObject*>ended, OUTCOME.places[1])
+        self._put_outcome(&leaf, ended, error, reported, counted, cost, draws, overdraft, shared, last)
+        try:
+            seq = self._write(&leaf, room, False)
+        except Unrecorded as unrecorded:
+            error = unrecorded.code  # what the caller gets in place of its end
+            leaf = leaf_in(room)
+            self._put_outcome(&leaf, ended, error, reported, counted, cost, draws, overdraft, shared, last)
+            record = decode(taken(&leaf, room))
+            self._evidence.later(self._call.run, partial(stamped, record), then)
+            raise
+        self._evidence.ended(self._call.run)
+        if then is not None:
+            then(seq)
+        return seq
+
+    cpdef refused(self, error, tuple draws=()):
+        if self._kept:
+            self._ask()
+        self._told = error.message
+        return self.outcome(Outcome(error.status, error.code), None, None, 0, draws)
+
+    cdef int _ask(self) except -1:
+        """Commits to what the client asked, once."""
+        if not self._has_asked:
+            commit(self, CLIENT_REQUEST, self._call.body, self._asked)
+            self._has_asked = True
+        return 0
+
+    cdef object _write(self, Leaf* leaf, unsigned char* start, bint new):
+        """Hands the leaf to the journal; one that is too long is shortened first."""
+        cdef bytes short
+        cdef size_t length = leaf.at - start
+        if not leaf.full and length <= LEAF:
+            self._evidence._rouse()
+            return self._evidence._journal.take(start, length, new)
+        short = encode(decode(taken(leaf, start)))
+        self._evidence._rouse()
+        return self._evidence._journal.append(short, new)
+
+    # what they say
+
+    cdef int _put_head(self, Leaf* leaf, size_t fields, const char* kind, size_t length) except -1:
+        cdef Evidence evidence = self._evidence
+        put_array(leaf, fields)
+        put_text(leaf, kind, length)
+        put_uint(leaf, VERSION)
+        put_uint(leaf, evidence.worker)
+        put_uint(leaf, evidence.epoch)
+        put_uint(leaf, evidence._journal.following())
+        put_uint(leaf, time_of(CLOCK_REALTIME))
+        put_bytes(leaf, self._run, 13)
+        put_raw(leaf, PyBytes_AS_STRING(self._known.said), PyBytes_GET_SIZE(self._known.said))
+        return put_string(leaf, <PyObject*>self.mode)
+
+    cdef int _put_intent(self, Leaf* leaf) except -1:
+        self._put_head(leaf, 17, b"intent", 6)
+        put_name(leaf, <PyObject*>self._integration, 96)
+        put_name(leaf, <PyObject*>self._model, 96)
+        put_own(leaf, self._policy)
+        put_own(leaf, self._prices)
+        put_draws(leaf, self._draws)
+        put_expected(leaf, self._estimate)
+        if self._estimate is None:
+            put_byte(leaf, 0)
+        else:
+            put_known(leaf, field_at(<PyObject*>self._estimate, ESTIMATE.places[3]))
+        return self._put_bodies(leaf, False)
+
+    cdef int _put_outcome(
+        self, Leaf* leaf, ended, error, reported, counted, cost, tuple draws, bint overdraft, bint shared, int64_t last
+    ) except -1:
+        cdef PyObject* end = <PyObject*>ended
+        self._put_head(leaf, 35, b"outcome", 7)
+        endpoint = self._call.route.endpoint
+        put_string(leaf, <PyObject*>endpoint)
+        put_name(leaf, <PyObject*>self._model, 96)
+        put_bool(leaf, self._call.stream)
+        put_count(leaf, field_at(end, OUTCOME.places[0]))
+        if error is None:
+            error = ""
+        put_string(leaf, <PyObject*>error)
+        put_bool(leaf, <object>field_at(end, OUTCOME.places[2]) is True)
+        self._put_decisions(leaf)
+        put_draws(leaf, draws)
+        put_bool(leaf, overdraft)
+        put_bool(leaf, shared)
+        put_used(leaf, reported)
+        put_used(leaf, counted)
+        put_expected(leaf, self._estimate)
+        put_own(leaf, self._prices)
+        put_count(leaf, <PyObject*>cost)
+        put_uint(leaf, self._began)
+        put_array(leaf, 4)
+        put_uint(leaf, self.decided_at)
+        put_uint(leaf, self.sent_at)
+        put_uint(leaf, self.first_at)
+        put_uint(leaf, last)
+        self._put_attempts(leaf, ended, error)
+        put_array(leaf, len(self._edits))
+        for edit in self._edits:
+            put_string(leaf, <PyObject*>edit)
+        put_string(leaf, <PyObject*>self._capture)
+        self._put_bodies(leaf, True)
+        self._put_cut(leaf)
+        put_string(leaf, <PyObject*>self._stopped)
+        put_reasons(leaf, <PyObject*>self._flags)
+        return put_seen(leaf, self._seen)
+
+    cdef int _put_decisions(self, Leaf* leaf) except -1:
+        """The decision, and its shadow's or nil."""
+        cdef PyObject* of = <PyObject*>self._decision
+        if self._decision is None:
+            put_array(leaf, 3)
+            put_text(leaf, b"none", 4)
+            put_own(leaf, b"")
+            put_array(leaf, 0)
+            put_nil(leaf)
+            return 0
+        put_array(leaf, 3)
+        put_string(leaf, field_at(of, DECISION.places[0]))
+        put_own(leaf, self._policy)
+        put_reasons(leaf, field_at(of, DECISION.places[1]))
+        of = field_at(of, DECISION.places[2])
+        if <object>of is None:
+            put_nil(leaf)
+            return 0
+        check(of, &DECISION)
+        put_array(leaf, 3)
+        put_string(leaf, field_at(of, DECISION.places[0]))
+        put_own(leaf, <bytes?>raw_digest(<object>field_at(of, DECISION.places[3])))
+        return put_reasons(leaf, field_at(of, DECISION.places[1]))
+
+    cdef int _put_cut(self, Leaf* leaf) except -1:
+        """What is left out already, because of its number."""
+        cdef Py_ssize_t reasons = 0, shadow = 0
+        cdef Py_ssize_t flags = max(0, len(self._flags) - MOST_REASONS), seen = max(0, len(self._seen) - MOST_SEEN)
+        cdef PyObject* of = <PyObject*>self._decision
+        if self._decision is not None:
+            reasons = max(0, len(<object>field_at(of, DECISION.places[1])) - MOST_REASONS)
+            of = field_at(of, DECISION.places[2])
+            if <object>of is not None:
+                shadow = max(0, len(<object>field_at(of, DECISION.places[1])) - MOST_REASONS)
+        if not (reasons or shadow or flags or seen):
+            put_nil(leaf)
+            return 0
+        put_array(leaf, 5)
+        put_uint(leaf, reasons)
+        put_uint(leaf, shadow)
+        put_uint(leaf, 0)
+        put_uint(leaf, flags)
+        put_uint(leaf, seen)
+        return 0
+
+    cdef int _put_attempts(self, Leaf* leaf, ended, error) except -1:
+        cdef PyObject* of
+        put_array(leaf, len(self._attempts) + self._leaving)
+        for attempt in self._attempts:
+            of = <PyObject*>attempt
+            put_array(leaf, 3)
+            put_name(leaf, field_at(of, ATTEMPT.places[0]), 96)
+            put_count(leaf, field_at(of, ATTEMPT.places[1]))
+            put_string(leaf, field_at(of, ATTEMPT.places[2]))
+        if self._leaving:
+            put_array(leaf, 3)
+            put_name(leaf, <PyObject*>self._integration, 96)
+            if self._answered:
+                put_count(leaf, field_at(<PyObject*>ended, OUTCOME.places[0]))
+            else:
+                put_byte(leaf, 0)
+            put_string(leaf, <PyObject*>error)
+        return 0
+
+    cdef int _put_bodies(self, Leaf* leaf, bint whole) except -1:
+        """The commitments; those to the answer only where the `whole` call is over."""
+        cdef unsigned char digest[32]
+        cdef Sha256 state
+        put_array(leaf, 5)
+        put_bytes(leaf, self._asked, 32 if self._has_asked else 0)
+        put_bytes(leaf, self._sent, 32 if self._has_sent else 0)
+        if not whole or not self._kept:
+            put_raw(leaf, b"\xc4\0\xc4\0\xc4\0", 6)
+            return 0
+        if self._has_come:
+            state = self._came
+            sha256_end(&state, digest)
+        put_bytes(leaf, digest, 32 if self._has_come else 0)
+        if self._has_gone:
+            state = self._went
+            sha256_end(&state, digest)
+        put_bytes(leaf, digest, 32 if self._has_gone else 0)
+        return self._put_words(leaf)
+
+    cdef int _put_words(self, Leaf* leaf) except -1:
+        """The commitment to what was said in words; empty where all of it stands in the leaf."""
+        cdef unsigned char digest[32]
+        cdef tuple reasons = ()
+        if self._decision is not None:
+            reasons = <tuple?><object>field_at(<PyObject*>self._decision, DECISION.places[1])
+        model = self._call.model
+        if model == self._model and stands(<PyObject*>model, 96) or model == plain(self._model):
+            model = ""
+        if not (model or reasons or self._told or self._flags):
+            put_own(leaf, b"")
+            return 0
+        commit(self, DOCUMENT, words(model, reasons, self._told, self._flags), digest)
+        put_bytes(leaf, digest, 32)
+        return 0
+
+
+cdef int commit(Account account, Part part, bytes content, unsigned char* digest) except -1:
+    cdef Sha256 state
+    account._known.about.begin(account._run, part, &state)
+    sha256_add(&state, PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content))
+    sha256_end(&state, digest)
+    return 0
+
+
+cdef bytes taken(Leaf* leaf, unsigned char* start):
+    """A leaf as it is written, of any length that it can have."""
+    if leaf.full:
+        raise records.RecordError(f"a record is longer than {ROOM} bytes")
+    return PyBytes_FromStringAndSize(<char*>start, leaf.at - start)
