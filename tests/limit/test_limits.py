@@ -351,10 +351,36 @@ def test_a_place_is_one_process_s() -> None:
         limits.join(0)
 
 
+# what records say
+
+
+def test_a_hold_names_what_was_drawn_in_the_window_it_was_drawn_in(limits: Limits) -> None:
+    daily = limits.prepare(limit("usd", 1, "day", name="daily"))
+    others = (limit("usd", 1, "total"), limit(), limit("concurrent", per=None))
+    total, rate, calls = (limits.prepare(each) for each in others)
+    keys = [each.key for each in (daily, total, rate, calls)]
+    assert len({*keys}) == 4
+    assert {len(key) for key in keys} == {16}
+    hold = held(limits.acquire([(daily, 3), (total, 4), (rate, 5), (calls, 1)]))
+    ends = NOON // SECOND + 43_200
+    expected = [("usd", 3, ends), ("usd", 4, 2**62 // SECOND), ("tokens", 5, 0), ("concurrent", 1, 0)]
+    assert hold.drawn == tuple((key, *rest) for key, rest in zip(keys, expected, strict=True))
+    fixed(limits, 86_400)
+    tomorrow = held(limits.acquire([(daily, 1)]))
+    assert daily.key != keys[0]
+    assert tomorrow.drawn == ((daily.key, "usd", 1, ends + 86_400),)
+    hold.grow([9, 4, 5, 1])
+    assert hold.drawn[0] == (keys[0], "usd", 9, ends)
+    assert hold.settle([2, 4, 5, 1], 7) == ()
+    assert sorted(limits.table.left(0, 1) or ()) == sorted(
+        [(keys[0], "budget", 0, 7), (daily.key, "budget", 1, 0), (keys[1], "budget", 0, 7)]
+    )
+
+
 # deadlines
 
 
-def test_an_expired_hold_is_charged_and_counted(limits: Limits) -> None:
+def test_what_an_expired_hold_holds_of_a_budget_stays_held_until_its_call_ends_or_its_process(limits: Limits) -> None:
     money = limits.prepare(limit("usd", 1, "total", name="money"))
     calls = limits.prepare(limit("concurrent", 2, None, name="calls"))
     forgotten, alive = [held(limits.acquire([(money, 30), (calls, 1)])) for _ in range(2)]
@@ -362,11 +388,12 @@ def test_an_expired_hold_is_charged_and_counted(limits: Limits) -> None:
     alive.renew()
     fixed(limits, 61)
     assert limits.expire() == 1
-    assert (money.settled(), money.held(), calls.held(), limits.open) == (30, 30, 1, 1)
+    assert (money.settled(), money.held(), calls.held(), limits.open) == (0, 60, 1, 1)
     assert limits.counters()["expired"] == 1
-    forgotten.release()
-    assert money.settled() == 30
-    assert forgotten.settle([45, 1]) == (15, 0)  # what it used beyond its charge is not forgotten either
+    assert forgotten.grow([40, 1]) is None
+    assert (money.held(), forgotten.open) == (60, False)
+    assert forgotten.settle([45, 1]) == (15, 0)
+    assert forgotten.settle([45, 1]) == ()
     assert (money.settled(), money.held(), calls.held()) == (45, 30, 1)
     alive.settle([10, 1])
     assert (money.settled(), money.held()) == (55, 0)
@@ -378,6 +405,8 @@ def test_a_dropped_hold_is_found(limits: Limits) -> None:
     assert limits.open == 1
     fixed(limits, 3600)
     assert limits.expire() == 1
+    assert (money.settled(), money.held()) == (0, 30)
+    assert limits.reap(0)
     assert (money.settled(), money.held()) == (30, 0)
 
 

@@ -54,12 +54,12 @@ FAULTS = (
     ),
     Fault(
         "a dead worker is not reaped", "_table.pyx",
-        "write_both(line, &self.view, index, 0, sum(self.view.cells[index].settled, charge))", "pass",
+        "        write_all(line, &self.view, slot * (self.view.count + 1) + worker, 0, settled, mark)", "        pass",
         f"{TOGETHER}::test_workers_and_supervisors_are_killed_at_random",
     ),
     Fault(
         "what a dead worker held is freed and not charged", "_table.pyx",
-        "charge = 0 if kind == \"concurrent\" else charge", "charge = 0",
+        "settled = sum(settled, amount)", "pass",
         f"{TOGETHER}::test_a_journal_says_what_a_dead_worker_s_holds_are_charged",
     ),
     Fault(
@@ -68,18 +68,29 @@ FAULTS = (
         f"{TOGETHER}::test_a_crash_between_two_words_is_healed",
     ),
     Fault(
+        "a place does not say which records it has", "_words.h",
+        "KEEP(t->cells[index].mark, mark);", "(void)mark;",
+        f"{TOGETHER}::test_what_a_record_says_is_added_once_wherever_its_worker_and_its_reaper_died",
+    ),
+    Fault(
+        "a record of another life is taken for one of this", "_words.h",
+        "return (int64_t)((epoch & 0x3FFFFF) << 41 | (seq & 0x1FFFFFFFFFF));", "return (int64_t)(1ull << 41 | seq);",
+        f"{TOGETHER}::test_what_a_record_says_is_added_once_wherever_its_worker_and_its_reaper_died",
+    ),
+    Fault(
         "places are freed before every worker passed a turn", "_table.pyx",
         "if load(self.view.workers[worker].turn) < load(self.view.header.turn):", "if False:",
         f"{ALONE}::test_nothing_is_freed_before_every_worker_passed_a_turn",
     ),
     Fault(
         "what was used beyond the hold is forgotten", "_draw.pyx",
-        "excess[i] = used - part.amount", "excess[i] = used - part.amount; used = part.amount",
+        "self.turn_into(bucket, part, part.used, seq)",
+        "self.turn_into(bucket, part, min(part.used, part.amount), seq)",
         f"{ALONE}::test_settling_is_never_clipped_and_blocks_the_next",
     ),
     Fault(
         "a refused draw keeps what it took from other buckets", "_draw.pyx",
-        "made.release()\n                    return self.refuse", "return self.refuse",
+        "made.release()\n                    return self.refuse(pairs, i)", "return self.refuse(pairs, i)",
         f"{ALONE}::test_all_or_nothing_and_every_limit_that_refuses_is_told",
     ),
 )  # fmt: skip

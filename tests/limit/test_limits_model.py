@@ -51,7 +51,6 @@ class LimitsMachine(RuleBasedStateMachine):
         self.now, self.wall, self.seen = 10**13, START, 0
         self.calls: list[Call] = []
         self.settled: dict[object, int] = {}
-        self.charged: dict[object, int] = {}
         self.admitted: dict[int, list[list[int]]] = {i: [] for i in RATES}  # [when, how much] and corrections
         self.clock()
         self.buckets: list[Bucket] = [self.limits.prepare(each) for each in LIMITS]
@@ -69,7 +68,10 @@ class LimitsMachine(RuleBasedStateMachine):
 
     def held(self, place: object) -> int:
         return sum(
-            amount for call in self.calls if call.state == "open" for _, amount, there in call.parts if there == place
+            amount
+            for call in self.calls
+            for i, amount, there in call.parts
+            if there == place and (call.state == "open" or (call.state == "lost" and i in BUDGETS))
         )
 
     def fits(self, i: int, amount: int) -> bool:
@@ -148,7 +150,7 @@ class LimitsMachine(RuleBasedStateMachine):
             excess = max(used - amount, 0) if counted else 0
             assert (overdraft[at] if overdraft else 0) == excess
             if i in BUDGETS:
-                self.settled[place] = self.settled.get(place, 0) + (excess if call.state == "charged" else used)
+                self.settled[place] = self.settled.get(place, 0) + used
         for i in {i for i, _, _ in call.parts} & set(RATES):
             self.admitted[i].clear()  # the promise is about draws; with corrections it is started anew
         call.state = "done"
@@ -157,7 +159,7 @@ class LimitsMachine(RuleBasedStateMachine):
     def release(self, data: st.DataObject) -> None:
         if call := self.pick(data):
             call.hold.release()
-            if call.state == "open":
+            if call.state != "done":
                 call.state = "done"
                 for i in {i for i, _, _ in call.parts} & set(RATES):
                     self.admitted[i].clear()
@@ -193,8 +195,7 @@ class LimitsMachine(RuleBasedStateMachine):
         ]
         assert self.limits.expire() == len(overdue)
         for call in overdue:
-            self.charge(call)
-            call.state = "charged"
+            call.state = "lost"
 
     def charge(self, call: Call) -> None:
         for i, amount, place in call.parts:
@@ -208,7 +209,7 @@ class LimitsMachine(RuleBasedStateMachine):
     @rule()
     def the_worker_dies(self) -> None:
         for call in self.calls:
-            if call.state == "open":
+            if call.state != "done":
                 self.charge(call)
             call.state = "done"
         assert self.limits.reap(0)

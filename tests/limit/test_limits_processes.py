@@ -9,6 +9,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tests.limit.worker import BUDGET, CALLS, DAILY, NUMBERS, RATE, SMALL
 from tidegate import Limit, Limits
 from tidegate.limit._draw import Hold
 from tidegate.limit._table import Table, size_of
-from tidegate.limit.limits import Balance, Drawn
+from tidegate.limit.limits import Charge, Left, LimitsFull, Total
 
 ROOT = Path(__file__).parent.parent.parent
 SECOND = 1_000_000_000
@@ -354,23 +355,41 @@ def test_a_table_of_this_boot_is_used_as_it_is(tmp_path: Path) -> None:
         (lambda path: overwrite(path, 32, bytes(16)), "of another boot"),
     ],
 )
-def test_another_table_is_refused_and_the_totals_come_from_the_balances(
+def test_another_table_is_refused_and_the_totals_are_those_from_before(
     tmp_path: Path, spoil: object, reason: str
 ) -> None:
-    path = tmp_path / "limits"
-    opened(path)
+    path, seed = tmp_path / "limits", bytes(range(16))
+    key = opened(path, seed=seed).prepare(TOTAL).key
     spoil(path)  # type: ignore[operator]
-    balances = [
-        Balance("total", ("t",), "usd", "total", "total", 2**62, 99_999_990),
-        Balance("total", ("u",), "usd", "total", "total", 2**62, 7),
-        Balance("total", ("t",), "usd", "total", "total", 2**62, 99_999_995),  # the later one stands
+    totals = [
+        Total(key, 2**62, 99_999_990),
+        Total(bytes(15) + b"u", 2**62, 7),
+        Total(key, 2**62, 99_999_995),  # the later one stands
     ]
-    limits = opened(path, balances=lambda: balances)
+    limits = opened(path, seed=seed, totals=lambda: totals)
     assert limits.made == reason
     bucket = limits.prepare(TOTAL)
     assert limits.state(bucket).remaining == 5
     assert not limits.acquire([(bucket, 6)])
-    assert opened(path, worker=None, balances=lambda: balances).made is None
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert opened(path, worker=None, seed=seed, totals=lambda: totals).made is None
+    assert opened(path, worker=None, seed=bytes(16)).made == "of another seed"
+
+
+def test_a_table_is_not_there_before_its_totals_are(tmp_path: Path) -> None:
+    def totals() -> list[Total]:
+        assert not (tmp_path / "limits").exists()
+        raise OSError("the log cannot be read")
+
+    with pytest.raises(OSError, match="log"):
+        opened(tmp_path / "limits", totals=totals)
+    assert opened(tmp_path / "limits").made == "there was none"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["limits", "limits.lock"]
+
+
+def test_totals_that_have_no_place_are_an_error() -> None:
+    with pytest.raises(LimitsFull, match="64 places"):
+        Limits(slots=64, totals=lambda: [Total(bytes([n]) * 16, 2**62, 1) for n in range(65)])
 
 
 def overwrite(path: Path, at: int, with_: bytes) -> None:
@@ -380,15 +399,16 @@ def overwrite(path: Path, at: int, with_: bytes) -> None:
 
 
 def test_a_journal_says_what_a_dead_worker_s_holds_are_charged(tmp_path: Path) -> None:
-    asked: list[tuple[int, int, list[Drawn]]] = []
+    asked: list[tuple[int, int, list[Left]]] = []
 
-    def journal(worker: int, epoch: int, drawn: list[Drawn]) -> list[int]:
-        asked.append((worker, epoch, list(drawn)))
+    def journal(worker: int, epoch: int, left: Sequence[Left]) -> list[Charge]:
+        asked.append((worker, epoch, list(left)))
         if len(asked) == 1:
             raise OSError("the disk is full")
-        return [each.held // 2 for each in drawn]
+        return [Charge(each.key, 9, each.held // 2) for each in left]
 
-    limits = Limits(slots=64, journal=journal)  # type: ignore[arg-type]
+    limits = Limits(slots=64, worker=None, journal=journal)
+    limits.join(0, 77)
     money, calls = limits.prepare(TOTAL), limits.prepare(CALLS)
     limits.acquire([(money, 100), (calls, 1)])
     with pytest.raises(OSError, match="full"):
@@ -396,11 +416,41 @@ def test_a_journal_says_what_a_dead_worker_s_holds_are_charged(tmp_path: Path) -
     assert (money.settled(), money.held(), calls.held()) == (0, 100, 1)  # nothing is freed before it is durable
     assert limits.reap(0)
     assert (money.settled(), money.held(), calls.settled(), calls.held()) == (50, 0, 0, 0)
-    assert [(worker, epoch) for worker, epoch, _ in asked] == [(0, 1), (0, 1)]
+    assert [(worker, epoch) for worker, epoch, _ in asked] == [(0, 77), (0, 77)]
     assert sorted(each.kind for each in asked[0][2]) == ["budget", "concurrent"]
     assert not limits.reap(0)
     limits.join(0)
     assert not limits.reap(0, 1), "another epoch"
+
+
+def test_what_a_record_says_is_added_once_wherever_its_worker_and_its_reaper_died() -> None:
+    """Records 1 to 4 were appended; so many of them were settled, and so many of their charges were said before."""
+    for settled, said in itertools.product(range(5), repeat=2):
+        limits = Limits(slots=64)
+        bucket = limits.prepare(TOTAL)
+        records = [Charge(bucket.key, seq, 10**seq) for seq in range(1, 5)]
+        holds = [limits.acquire([(bucket, 5)]) for _ in range(4)]
+        for record in records[:settled]:
+            hold = holds[record.seq - 1]
+            assert isinstance(hold, Hold)
+            hold.settle([record.amount], record.seq)
+        assert limits.table.left(0, 1) == [(bucket.key, "budget", 20 - 5 * settled, settled)]
+        limits.table.charge(0, 1, bucket.key, [(each.seq, each.amount) for each in records[:said]])
+        limits._journal = lambda worker, epoch, left: records
+        assert limits.reap(0)
+        assert (bucket.settled(), bucket.held()) == (11_110, 0)
+        limits.join(0)  # the next life's records are others, though they have the same numbers
+        hold = limits.acquire([(bucket, 5)])
+        assert isinstance(hold, Hold)
+        hold.settle([3], 2)
+        limits._journal = lambda worker, epoch, left: records[:2]
+        assert limits.reap(0)
+        assert bucket.settled() == 11_113
+        limits.join(0)
+        limits.acquire([(bucket, 5)])
+        limits._journal = lambda worker, epoch, left: [Charge(bucket.key, 1, 6)]
+        assert limits.reap(0)
+        assert (bucket.settled(), bucket.held()) == (11_119, 0)
 
 
 def test_a_hold_of_before_a_fork_is_the_parent_s() -> None:
@@ -437,15 +487,19 @@ def test_a_crash_between_two_words_is_healed(tmp_path: Path) -> None:
     slot = next(i for i in range(slots) if words[entries + i * 8] & 7 == 3)
     cell = slot * (workers + 1)
     words[cells + cell * 8 : cells + cell * 8 + 2] = memoryview(mmap_words(40, 100))
-    words[worker + 4 : worker + 7] = memoryview(mmap_words(cell + 1, 30, 107))  # redo: held 30, settled 107
+    redo = mmap_words(cell + 1, 30, 107, 1 << 41 | 6)  # held 30, settled 107, as record 6 of this life says
+    words[worker + 4 : worker + 8] = memoryview(redo)
     busy, claimed, dead = (next(i for i in range(slots) if not words[entries + i * 8]) + n for n in (0, 1, 2))
     for place, state in ((busy, 1), (claimed, 2), (dead, 6)):
         words[entries + place * 8] = state | 0 << 3 | 1 << 13
     assert table.used() == 4
-    assert table.reap(0, 1, lambda held: [each[2] for each in held])
+    key = bytes(15) + b"\x01"
+    assert table.left(0, 1) == [(key, "budget", 30, 6)]
+    table.charge(0, 1, key, [(5, 1000), (6, 1000), (7, 30)])
     assert list(words[cells + cell * 8 : cells + cell * 8 + 2]) == [0, 137]
+    table.free(0, 1)
     assert table.used() == 1
-    assert not table.reap(0, 1, lambda held: [])
+    assert table.left(0, 1) is None
     words.release()
 
 

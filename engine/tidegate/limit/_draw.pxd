@@ -2,7 +2,7 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from tidegate.limit._table cimport Key, Table
+from tidegate.limit._table cimport Entry, Key, Table
 
 ctypedef struct Part:
     PyObject* bucket
@@ -10,7 +10,13 @@ ctypedef struct Part:
     uint64_t word
     int64_t amount
     int64_t cost
+    int64_t used  # at the end
     bint over
+
+cdef enum:  # what a call draws
+    ONCE
+    TOKENS
+    COST
 
 
 @cython.final
@@ -18,17 +24,23 @@ cdef class Bucket:
     cdef Table table
     cdef readonly object limit
     cdef readonly str kind
+    cdef readonly bytes key  # under which the table keeps it, in the window that it draws from now
+    cdef str measure
+    cdef int draws
+    cdef object until
     cdef readonly int64_t max, burst, ends
     cdef readonly bint warns
-    cdef Key key, owner
+    cdef Key aimed, owner
     cdef uint64_t word, ahead, units
     cdef int64_t slot, depth, one
     cdef uint32_t sort
     cdef object roll, full
 
+    cdef int64_t amount(self, int64_t tokens, int64_t cost) noexcept
     cdef int64_t cost(self, int64_t amount) noexcept
     cdef int64_t find(self) noexcept
     cdef follow(self)
+    cpdef tuple standing(self)
     cdef int64_t owed(self, int64_t now) noexcept
     cdef int64_t drawn(self) noexcept
     cdef int64_t left(self, int64_t now) noexcept
@@ -49,10 +61,14 @@ cdef class Hold:
     cdef bint leaks  # what it holds would be held for ever if nobody gave it back
 
     cdef bint draw(self, Bucket bucket, int64_t amount, int64_t now) except -1
+    cpdef tuple told(self, bint over, int64_t tokens, int64_t cost)
+    cpdef bint exceeds(self, int64_t tokens, int64_t cost) noexcept
+    cpdef charge(self, int64_t tokens, int64_t cost, uint64_t seq)
+    cdef int end(self, uint64_t seq) except -1
     cdef shrink(self, list before)
     cdef bint prepare(self, Py_ssize_t count) except 0
     cdef undo(self, Part* part, int64_t amount, int64_t cost)
-    cdef turn_into(self, Bucket bucket, Part* part, int64_t used)
+    cdef turn_into(self, Bucket bucket, Part* part, int64_t used, uint64_t seq)
     cdef int stage(self) noexcept
     cdef finish(self, int state)
 
@@ -64,3 +80,7 @@ cdef class Holds:
     cdef int64_t span
     cdef int life
     cdef object refuse
+
+    cpdef take(self, tuple buckets, int64_t tokens, int64_t cost)
+    cdef Hold begin(self, Py_ssize_t count)
+    cdef Hold kept(self, Hold made, int64_t now)

@@ -3,7 +3,7 @@ from typing import Literal, final
 
 from tidegate.limit._table import Table
 from tidegate.limit.refusal import Refusal
-from tidegate.model import Limit
+from tidegate.model import Limit, Measure
 
 @final
 class Bucket:
@@ -15,6 +15,7 @@ class Bucket:
     burst: int
     ends: int
     warns: bool
+    key: bytes
 
     def __init__(
         self,
@@ -35,6 +36,11 @@ class Bucket:
         """Why `amount` cannot be drawn now: (remaining, retry, never); None when it can. It draws nothing."""
     def state(self) -> tuple[int, int | None]:
         """(remaining, reset): what could be drawn now, and the nanoseconds until all of it is there again, or None."""
+    def standing(self) -> tuple[int, int, int]:
+        """(used, remaining, reset): `used` and `state` in one, where 0 is a reset that is no question of time."""
+    @property
+    def used(self) -> int:
+        """What is drawn of it: by calls that ended, as far as it is still owed, and by calls under way."""
     def settled(self) -> int:
         """What was settled in a budget's window."""
     def held(self) -> int:
@@ -48,6 +54,15 @@ class Hold:
     def amounts(self) -> tuple[int, ...]:
         """What is held, in the order of the buckets."""
     @property
+    def drawn(self) -> tuple[tuple[bytes, Measure, int, int], ...]:
+        """What a record says of each bucket: its key, measure, what is held, and when its window ends, in seconds."""
+    def told(self, over: bool, tokens: int, cost: int) -> tuple[tuple[bytes, Measure, int, int, int], ...]:
+        """The same with what was used behind what is held: nothing, until the call is `over`. Each is named in the
+        window that it was drawn in, also when that is over.
+        """
+    def exceeds(self, tokens: int, cost: int) -> bool:
+        """Whether so much is more than is held, of any bucket."""
+    @property
     def exceeded(self) -> tuple[Limit, ...]:
         """The limits that only warn, and were exceeded."""
     @property
@@ -55,10 +70,15 @@ class Hold:
         """Whether it is neither settled nor released nor expired."""
     def grow(self, totals: Sequence[int]) -> Refusal | None:
         """Draws until so much is held of every bucket; None, or a Refusal, and then everything is as it was."""
-    def settle(self, actual: Sequence[int]) -> tuple[int, ...]:
-        """What was really used takes the place of what was held; returns how much more it was, `()` if it was not."""
+    def settle(self, actual: Sequence[int], seq: int = 0) -> tuple[int, ...]:
+        """What was really used takes the place of what was held; returns how much more it was, `()` if it was not.
+
+        `seq` is the record of the worker's journal that says so, appended just before.
+        """
+    def charge(self, tokens: int, cost: int, seq: int) -> None:
+        """As `settle`, of a call that used so many tokens at that cost."""
     def release(self) -> None:
-        """Gives everything back: nothing was used. Once settled or expired it changes nothing."""
+        """Gives everything back: nothing was used. Once settled it changes nothing."""
     def renew(self) -> None:
         """The call lives: its deadline is a whole span away again."""
 
@@ -74,7 +94,9 @@ class Holds:
     def __len__(self) -> int: ...
     def acquire(self, pairs: Sequence[tuple[Bucket, int]]) -> Hold | Refusal:
         """Draws every (bucket, amount), or nothing; a Hold, or what `refuse` makes of it."""
+    def take(self, buckets: tuple[Bucket, ...], tokens: int, cost: int) -> Hold | Refusal:
+        """As `acquire`, for a call of so many tokens at that cost."""
     def expire(self) -> int:
-        """Charges every open hold whose deadline is over as if all of it was used; returns how many there were."""
+        """Gives up every open hold whose deadline is over; returns how many there were."""
     def forget(self) -> None:
         """After a fork: what is open belongs to the parent, which settles it itself."""

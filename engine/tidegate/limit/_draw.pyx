@@ -10,19 +10,22 @@ from cpython.long cimport PyLong_Check
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 
 from tidegate.limit._table cimport (
     BUDGET, CONCURRENT, EXPIRED, NO_PLACE, OVERDRAWN, RATE,
-    alive, amount_of, cost_of, drawn_in, find, hold, let_go, load_signed, refund, settle_held, settled_in, split, sum,
+    alive, amount_of, cost_of, drawn_in, find, hold, joined, let_go, load_signed, refund, settle_held, settled_in, split, sum,
     take, tally, word_of,
 )
 
 cdef int64_t FOREVER = <int64_t>1 << 62
+cdef int64_t SECOND = 1_000_000_000
 cdef int64_t MOST_AMOUNT = <int64_t>1 << 53  # units.MOST_AMOUNT
 cdef uint64_t NOWHERE = ~<uint64_t>0  # the word of no entry
+cdef dict DRAWS = {"requests": ONCE, "concurrent": ONCE, "tokens": TOKENS, "usd": COST}
 cdef enum:
     OPEN
-    CHARGED  # it expired; what is used beyond the charge is still added
+    LOST  # it expired; what it holds of budgets stays held, until it is settled after all
     DONE
 
 
@@ -35,15 +38,23 @@ cdef class Bucket:
         self.max, self.burst, self.warns = max, burst, warns
         self.roll, self.full = roll, full
         self.sort = {"rate": RATE, "budget": BUDGET, "concurrent": CONCURRENT}[kind]
+        self.measure = limit.measure
+        self.draws = DRAWS[self.measure]
         self.owner = split(owner)
         self.ahead, self.units, self.depth = rate
         self.one = cost_of(1, self.ahead, self.units)
 
     def aim(self, bytes key, int64_t ends):
         """Draws from this key from now on: the one of a window that ends then."""
-        self.key = split(key)
+        self.aimed = split(key)
+        self.key = key
         self.ends = ends
+        self.until = until(self, ends)
         self.slot, self.word = 0, NOWHERE
+
+    cdef int64_t amount(self, int64_t tokens, int64_t cost) noexcept:
+        """What a call of so many tokens, at that cost, draws of it."""
+        return 1 if self.draws == ONCE else tokens if self.draws == TOKENS else cost
 
     cdef int64_t cost(self, int64_t amount) noexcept:
         return self.one if amount == 1 else cost_of(amount, self.ahead, self.units)
@@ -52,7 +63,7 @@ cdef class Bucket:
         """The place of the key, or -1; claims none."""
         cdef int64_t slot
         if not alive(&self.table.view, self.slot, self.word):
-            slot = find(&self.table.view, self.key.high, self.key.low, &self.word)
+            slot = find(&self.table.view, self.aimed.high, self.aimed.low, &self.word)
             if slot < 0:
                 self.slot, self.word = 0, NOWHERE
                 return -1
@@ -64,7 +75,7 @@ cdef class Bucket:
         cdef int64_t cost, slot
         if not alive(&self.table.view, part.slot, part.word):
             self.follow()  # nothing is held in a place that is gone, so this may be another window
-            slot = self.table.place(self.key, self.owner, self.sort, self.ends, &part.word)
+            slot = self.table.place(self.aimed, self.owner, self.sort, self.ends, &part.word)
             if slot < 0:
                 part.word = NOWHERE
                 self.full(self, slot == NO_PLACE)
@@ -105,6 +116,16 @@ cdef class Bucket:
             return self.left(now), self.owed(now)
         return self.left(now), None if self.ends == FOREVER else self.ends - self.table.wall()
 
+    cpdef tuple standing(self):
+        """(used, remaining, reset): `used` and `state` in one, where 0 is a reset that is no question of time."""
+        cdef int64_t used, left, now = self.table.now()
+        self.follow()
+        left = self.left(now)
+        if self.sort == RATE:
+            return self.burst - left, left, self.owed(now)
+        used = self.drawn()
+        return used, left, 0 if self.ends == FOREVER else self.ends - self.table.wall()
+
     cdef follow(self):
         if self.ends != FOREVER and self.table.wall() >= self.ends:
             self.roll(self)
@@ -124,6 +145,12 @@ cdef class Bucket:
             return spare if spare < self.burst else self.burst
         spare = self.max - self.drawn()
         return spare if spare > 0 else 0
+
+    @property
+    def used(self):
+        """What is drawn of it: by calls that ended, as far as it is still owed, and by calls under way."""
+        self.follow()
+        return self.burst - self.left(self.table.now()) if self.sort == RATE else self.drawn()
 
     def settled(self):
         """What was settled in a budget's window."""
@@ -181,6 +208,42 @@ cdef class Hold:
     def amounts(self):
         """What is held, in the order of the buckets."""
         return tuple([self.parts[i].amount for i in range(self.count)])
+
+    @property
+    def drawn(self):
+        """What a record says of each bucket: its key, measure, what is held, and when its window ends, in seconds."""
+        return tuple([(key, measure, held, end) for key, measure, held, _, end in self.told(False, 0, 0)])
+
+    cpdef tuple told(self, bint over, int64_t tokens, int64_t cost):
+        """The same with what was used behind what is held: nothing, until the call is `over`. Each is named in the
+        window that it was drawn in, also when that is over.
+        """
+        cdef Py_ssize_t i
+        cdef Bucket bucket
+        cdef Part* part
+        cdef Entry* entry
+        cdef tuple found = PyTuple_New(self.count)
+        for i in range(self.count):
+            part = &self.parts[i]
+            bucket = <Bucket>part.bucket
+            key, end = bucket.key, bucket.until
+            if bucket.ends != FOREVER and alive(&self.holds.table.view, part.slot, part.word):
+                entry = &self.holds.table.view.entries[part.slot]
+                if entry.high != bucket.aimed.high or entry.low != bucket.aimed.low:
+                    key, end = joined(entry.high, entry.low), until(bucket, entry.ends)
+            used = bucket.amount(tokens, cost) if over and bucket.sort != CONCURRENT else 0  # a place is given back
+            each = (key, bucket.measure, part.amount, used, end)
+            Py_INCREF(each)
+            PyTuple_SET_ITEM(found, i, each)
+        return found
+
+    cpdef bint exceeds(self, int64_t tokens, int64_t cost) noexcept:
+        """Whether so much is more than is held, of any bucket."""
+        cdef Py_ssize_t i
+        for i in range(self.count):
+            if (<Bucket>self.parts[i].bucket).amount(tokens, cost) > self.parts[i].amount:
+                return True
+        return False
 
     @property
     def exceeded(self):
@@ -247,45 +310,55 @@ cdef class Hold:
         elif amount:
             let_go(&self.holds.table.view, part.slot, amount)
 
-    def settle(self, actual):
+    def settle(self, actual, uint64_t seq=0):
         """What was really used takes the place of what was held; returns how much more it was, `()` if it was not.
 
-        Nothing is clipped: what goes beyond the hold is added in full. Settling again changes nothing.
+        Nothing is clipped: what goes beyond the hold is added in full. Settling again changes nothing. `seq` is the
+        record of the worker's journal that says so. It was appended just before, and no other hold was settled since:
+        then, wherever the worker is killed, reaping it adds what the record says once.
         """
         cdef Py_ssize_t i
-        cdef int64_t used
-        cdef int state = self.stage()
-        cdef Part* part
-        cdef Bucket bucket
         if len(actual) != self.count:
             raise ValueError("one amount for each bucket")
         amounts = [whole(each) for each in actual]
-        if state == DONE:
-            return ()
-        excess = None
+        excess = [max(amounts[i] - self.parts[i].amount, 0) for i in range(self.count)]
+        for i in range(self.count):
+            self.parts[i].used = amounts[i]
+            if (<Bucket>self.parts[i].bucket).sort == CONCURRENT:
+                excess[i] = 0
+        return tuple(excess) if self.end(seq) else ()
+
+    cpdef charge(self, int64_t tokens, int64_t cost, uint64_t seq):
+        """As `settle`, of a call that used so many tokens at that cost."""
+        cdef Py_ssize_t i
+        for i in range(self.count):
+            self.parts[i].used = bounded((<Bucket>self.parts[i].bucket).amount(tokens, cost))
+        self.end(seq)
+
+    cdef int end(self, uint64_t seq) except -1:
+        """What each part says was used takes the place of what it held; 1 where that is more of any."""
+        cdef Py_ssize_t i
+        cdef Part* part
+        cdef Bucket bucket
+        cdef bint more = False
+        if self.stage() == DONE:
+            return 0
         for i in range(self.count):
             part = &self.parts[i]
             bucket = <Bucket>part.bucket
-            used = amounts[i]
             if bucket.sort == CONCURRENT:
-                if state == OPEN:
-                    self.undo(part, part.amount, 0)
+                self.undo(part, part.amount, 0)
                 continue
-            if used > part.amount:
-                excess = excess or [0] * self.count
-                excess[i] = used - part.amount
-            elif state == CHARGED:
-                continue
-            self.turn_into(bucket, part, used)
+            more |= part.used > part.amount
+            self.turn_into(bucket, part, part.used, seq)
         self.finish(DONE)
-        if excess is None:
-            return ()
-        tally(&self.holds.table.view, OVERDRAWN)
-        return tuple(excess)
+        if more:
+            tally(&self.holds.table.view, OVERDRAWN)
+        return more
 
-    cdef turn_into(self, Bucket bucket, Part* part, int64_t used):
+    cdef turn_into(self, Bucket bucket, Part* part, int64_t used, uint64_t seq):
         cdef Table table = self.holds.table
-        cdef int64_t cost, slot, held = 0 if self.state == CHARGED else part.amount
+        cdef int64_t cost, slot
         if bucket.sort == RATE:
             cost = bucket.cost(used)
             if cost <= part.cost:
@@ -293,16 +366,16 @@ cdef class Hold:
                 return
             slot = part.slot
             if not alive(&table.view, slot, part.word):
-                slot = table.place(bucket.key, bucket.owner, RATE, FOREVER, &part.word)
+                slot = table.place(bucket.aimed, bucket.owner, RATE, FOREVER, &part.word)
             if slot >= 0:
                 take(word_of(&table.view, slot), cost - part.cost, bucket.depth, table.now(), True)
         elif alive(&table.view, part.slot, part.word):  # else its window is over, and nothing was held any more
-            settle_held(&table.view, part.slot, held, used - part.amount + held)
+            settle_held(&table.view, part.slot, part.amount, used, seq)
 
     def release(self):
-        """Gives everything back: nothing was used. Once settled or expired it changes nothing."""
+        """Gives everything back: nothing was used. Once settled it changes nothing."""
         cdef Py_ssize_t i
-        if self.stage() != OPEN:
+        if self.stage() == DONE:
             return
         for i in range(self.count):
             self.undo(&self.parts[i], self.parts[i].amount, self.parts[i].cost)
@@ -338,16 +411,10 @@ cdef class Holds:
 
     def acquire(self, pairs):
         """Draws every (bucket, amount), or nothing; a Hold, or what `refuse` makes of it."""
-        cdef Hold made = Hold.__new__(Hold)
         cdef Py_ssize_t i, count = len(pairs)
         cdef int64_t now = self.table.now()
+        cdef Hold made = self.begin(count)
         cdef Bucket bucket
-        if not self.table.joined:
-            raise RuntimeError("only who joined as a worker can draw")
-        made.holds = self
-        made.life = self.life
-        made.index = -1
-        made.prepare(count)
         try:
             for i in range(count):
                 pair = <tuple?>pairs[i]
@@ -358,6 +425,38 @@ cdef class Holds:
         except BaseException:
             made.release()
             raise
+        return self.kept(made, now)
+
+    cpdef take(self, tuple buckets, int64_t tokens, int64_t cost):
+        """As `acquire`, for a call of so many tokens at that cost; `buckets` are Buckets."""
+        cdef Py_ssize_t i, count = len(buckets)
+        cdef int64_t now = self.table.now()
+        cdef Hold made = self.begin(count)
+        cdef Bucket bucket
+        try:
+            for i in range(count):
+                bucket = <Bucket?>buckets[i]
+                if not made.draw(bucket, bounded(bucket.amount(tokens, cost)), now):
+                    made.release()
+                    return self.refuse([(each, (<Bucket>each).amount(tokens, cost)) for each in buckets], i)
+        except BaseException:
+            made.release()
+            raise
+        return self.kept(made, now)
+
+    cdef Hold begin(self, Py_ssize_t count):
+        """A hold of nothing yet."""
+        cdef Hold made = Hold.__new__(Hold)
+        if not self.table.joined:
+            raise RuntimeError("only who joined as a worker can draw")
+        made.holds = self
+        made.life = self.life
+        made.index = -1
+        made.prepare(count)
+        return made
+
+    cdef Hold kept(self, Hold made, int64_t now):
+        """The same, drawn: from now on it can expire."""
         made.deadline = now + self.span
         if made.leaks:
             made.index = len(self.open)
@@ -365,7 +464,11 @@ cdef class Holds:
         return made
 
     def expire(self):
-        """Charges every open hold whose deadline is over as if all of it was used; returns how many there were."""
+        """Gives up every open hold whose deadline is over; returns how many there were.
+
+        Its place among concurrent calls is free. What it holds of budgets counts as spent: it stays held, until the
+        call ends after all, or this process does and is reaped.
+        """
         cdef int64_t now = self.table.now()
         cdef Hold each
         cdef Py_ssize_t i
@@ -376,9 +479,7 @@ cdef class Holds:
                 part = &each.parts[i]
                 if (<Bucket>part.bucket).sort == CONCURRENT:
                     each.undo(part, part.amount, 0)
-                elif (<Bucket>part.bucket).sort == BUDGET:
-                    each.turn_into(<Bucket>part.bucket, part, part.amount)
-            each.finish(CHARGED)
+            each.finish(LOST)
             tally(&self.table.view, EXPIRED)
         return len(overdue)
 
@@ -391,7 +492,15 @@ cdef class Holds:
 cdef int64_t whole(amount) except -1:
     if not PyLong_Check(amount):
         raise TypeError(f"an amount is a whole number, found {type(amount).__name__}")
-    cdef int64_t number = amount
-    if number < 0 or number > MOST_AMOUNT:
+    return bounded(amount)
+
+
+cdef int64_t bounded(int64_t amount) except -1:
+    if amount < 0 or amount > MOST_AMOUNT:
         raise ValueError(f"an amount is a whole number from 0 to {MOST_AMOUNT}, found {amount}")
-    return number
+    return amount
+
+
+cdef until(Bucket bucket, int64_t ends):
+    """The end of a budget's window in seconds; 0 for all else."""
+    return ends // SECOND if bucket.sort == BUDGET else 0

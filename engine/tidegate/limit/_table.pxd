@@ -27,13 +27,14 @@ cdef extern from "_words.h" nogil:
         uint32_t kind
         int32_t owner
     ctypedef struct Cell:
-        int64_t held, settled, word
+        int64_t held, settled, word, mark
     ctypedef struct Worker:
         uint64_t life
         int64_t pid, born
         uint64_t turn, redo
-        int64_t redo_held, redo_settled
-        int64_t[8] counters
+        int64_t redo_held, redo_settled, redo_mark
+        int64_t[7] counters
+        uint64_t journal
     ctypedef struct Header:
         char[8] magic
         uint64_t layout, slots, workers
@@ -67,8 +68,10 @@ cdef extern from "_words.h" nogil:
     int64_t drawn_in(View*, int64_t)
     int64_t settled_in(View*, int64_t)
     bint hold(View*, int64_t, int64_t, int64_t, bint)
-    void write_both(Worker*, View*, int64_t, int64_t, int64_t)
-    void settle_held(View*, int64_t, int64_t, int64_t)
+    int64_t mark_of(uint64_t, uint64_t)
+    uint64_t seq_of(int64_t, uint64_t)
+    void write_all(Worker*, View*, int64_t, int64_t, int64_t, int64_t)
+    void settle_held(View*, int64_t, int64_t, int64_t, uint64_t)
     void let_go(View*, int64_t, int64_t)
     uint64_t state_of(uint64_t)
     uint64_t in_state(uint64_t, uint64_t)
@@ -105,3 +108,4 @@ cdef class Table:
     cdef int64_t place(self, Key key, Key owner, uint32_t kind, int64_t ends, uint64_t* word) noexcept
 
 cdef Key split(bytes key) except *
+cdef bytes joined(uint64_t high, uint64_t low)

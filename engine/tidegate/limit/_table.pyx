@@ -11,7 +11,7 @@ from libc.string cimport memcmp, memcpy
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME_COARSE
 
 cdef const char* MAGIC = b"tidelims"
-cdef uint64_t LAYOUT = 1
+cdef uint64_t LAYOUT = 2
 cdef Py_ssize_t HEADER = 4096
 
 KINDS = {RATE: "rate", BUDGET: "budget", CONCURRENT: "concurrent"}
@@ -24,6 +24,24 @@ COUNTERS = {
 def size_of(Py_ssize_t slots, Py_ssize_t workers):
     """The bytes of a table."""
     return HEADER + sizeof(Worker) * (workers + 1) + slots * (sizeof(Entry) + sizeof(Cell) * (workers + 1))
+
+
+def numbers_of(bytes head, bytes boot):
+    """(slots, workers) of the table of this boot that begins with these bytes; None where that is none."""
+    if len(head) < <Py_ssize_t>sizeof(Header) or flaw_of(<Header*><char*>head, boot) is not None:
+        return None
+    cdef Header* header = <Header*><char*>head
+    return header.slots, header.workers
+
+
+cdef flaw_of(Header* header, bytes boot):
+    if memcmp(header.magic, MAGIC, 8):
+        return "not a table of limits"
+    if header.layout != LAYOUT:
+        return "of another layout"
+    if memcmp(header.boot, <const char*>boot, 16):
+        return "of another boot"
+    return None
 
 
 @cython.final
@@ -59,18 +77,15 @@ cdef class Table:
         memcpy(header.seed, <const char*>seed, 16)
         memcpy(header.magic, MAGIC, 8)
 
-    def flaw(self, bytes boot):
-        """Why this memory cannot be used as it is; None when it can."""
+    def flaw(self, bytes boot, bytes seed=None):
+        """Why this memory cannot be used as it is; None when it can. Without a `seed` any will do."""
         cdef Header* header = self.view.header
-        if memcmp(header.magic, MAGIC, 8):
-            return "not a table of limits"
-        if header.layout != LAYOUT:
-            return "of another layout"
+        found = flaw_of(header, boot)
+        if found is not None:
+            return found
         if <Py_ssize_t>header.slots != self.slots or <Py_ssize_t>header.workers != self.workers:
             return "of another size"
-        if memcmp(header.boot, <const char*>boot, 16):
-            return "of another boot"
-        return None
+        return None if seed is None or seed == self.seed else "of another seed"
 
     @property
     def seed(self):
@@ -114,7 +129,12 @@ cdef class Table:
         cdef uint64_t life = load(line.life)
         return life >> 1, bool(life & 1), line.pid, line.born
 
-    def join(self, Py_ssize_t worker, int64_t pid, int64_t born):
+    def journal(self, Py_ssize_t worker):
+        """The epoch of the journal that records what the life of this place settles; 0: there is none."""
+        self._check(worker)
+        return load(self.view.workers[worker].journal)
+
+    def join(self, Py_ssize_t worker, int64_t pid, int64_t born, uint64_t journal=0):
         """Draws as this worker from now on; returns its epoch, or None where one that joined was not reaped yet."""
         self._check(worker)
         cdef Worker* line = &self.view.workers[worker]
@@ -122,6 +142,7 @@ cdef class Table:
         if life & 1:
             return None
         line.pid, line.born = pid, born  # before anybody can ask whether the one who joined still lives
+        store(line.journal, journal)
         store(line.turn, load(self.view.header.turn))
         if not swap_u(&line.life, life, life + 3):
             return None
@@ -150,32 +171,60 @@ cdef class Table:
 
     # reaping
 
-    def reap(self, Py_ssize_t worker, uint64_t epoch, charges):
-        """Settles what a dead worker held, and frees its place; False where that was done before.
-
-        `charges` gets [(key, kind, held)] and returns what is to be charged for each; it returns when that is durable.
-        It is asked again about what is left, should the reaper itself be killed meanwhile.
-        """
+    def left(self, Py_ssize_t worker, uint64_t epoch):
+        """What a life that is over left: [(key, kind, held, seq of the last record settled)]; None: it was freed."""
         self._check(worker)
         cdef Worker* line = &self.view.workers[worker]
-        cdef int64_t slot, count = self.view.count + 1, index
+        cdef int64_t slot
+        cdef uint64_t seq
+        cdef Entry* entry
+        cdef Cell* cell
+        if load(line.life) != (epoch << 1 | 1):
+            return None
+        finish_redo(&self.view, line)
+        found = []
+        for slot in range(self.slots):
+            entry = &self.view.entries[slot]
+            if state_of(load(entry.word)) not in (LIVE, RETIRING) or entry.kind not in (BUDGET, CONCURRENT):
+                continue
+            cell = cell_of(&self.view, slot, worker)
+            seq = seq_of(cell.mark, epoch)
+            if cell.held or seq:
+                found.append((joined(entry.high, entry.low), KINDS[entry.kind], cell.held, seq))
+        return found
+
+    def charge(self, Py_ssize_t worker, uint64_t epoch, bytes key, charges):
+        """Settles in one bucket what a life that is over used, and frees what it held there, both at once.
+
+        Of the (seq, amount) it adds those whose record is not settled there yet, so that saying it again adds nothing.
+        One without a record, of seq 0, stands for what is held, and adds nothing where nothing is.
+        """
+        self._check(worker)
+        cdef uint64_t word, seq
+        cdef Key halves = split(key)
+        cdef Worker* line = &self.view.workers[worker]
+        cdef int64_t slot = find(&self.view, halves.high, halves.low, &word), amount, settled, mark
+        if load(line.life) != (epoch << 1 | 1) or slot < 0:  # what has no place is the window of a time that is over
+            return
+        cdef Cell* cell = cell_of(&self.view, slot, worker)
+        settled, mark = cell.settled, cell.mark
+        for seq, amount in charges:
+            if cell.held if not seq else mark_of(epoch, seq) > cell.mark:
+                settled = sum(settled, amount)
+                mark = max(mark, mark_of(epoch, seq)) if seq else mark
+        if self.view.entries[slot].kind == CONCURRENT:
+            settled = cell.settled
+        write_all(line, &self.view, slot * (self.view.count + 1) + worker, 0, settled, mark)
+
+    def free(self, Py_ssize_t worker, uint64_t epoch):
+        """Gives a life's place to the next, with the entries that it was about to claim; nothing may be held by it."""
+        self._check(worker)
+        cdef Worker* line = &self.view.workers[worker]
+        cdef int64_t slot
         cdef uint64_t word
         cdef Entry* entry
         if load(line.life) != (epoch << 1 | 1):
-            return False
-        finish_redo(&self.view, line)
-        held = []
-        for slot in range(self.slots):
-            entry = &self.view.entries[slot]
-            if self.view.cells[slot * count + worker].held:
-                held.append((slot, key_of(entry), KINDS[entry.kind], self.view.cells[slot * count + worker].held))
-        charged = charges([each[1:] for each in held]) if held else []
-        if len(charged) != len(held):
-            raise ValueError("one charge for each bucket")
-        for (slot, _, kind, _), charge in zip(held, charged):
-            index = slot * count + worker
-            charge = 0 if kind == "concurrent" else charge
-            write_both(line, &self.view, index, 0, sum(self.view.cells[index].settled, charge))
+            return
         for slot in range(self.slots):
             entry = &self.view.entries[slot]
             word = load(entry.word)
@@ -184,7 +233,6 @@ cdef class Table:
                     swap_u(&entry.word, in_state(word, DEAD), next_free(word))
         store(line.life, epoch << 1)
         tally(&self.view, REAPED)
-        return True
 
     def restore(self, bytes key, int64_t ends, int64_t settled):
         """A total from before: what was settled in a budget's window. Said again it stands once; False: no place."""
@@ -299,8 +347,8 @@ cdef Key split(bytes key) except *:
     return halves
 
 
-cdef bytes key_of(Entry* entry):
-    return (<char*>&entry.high)[:8] + (<char*>&entry.low)[:8]
+cdef bytes joined(uint64_t high, uint64_t low):
+    return (<char*>&high)[:8] + (<char*>&low)[:8]
 
 
 cdef int64_t sum_of(View* view, int which):

@@ -2,7 +2,7 @@
  *
  * Any process may be killed between any two instructions. What follows therefore keeps to three rules: a word that many
  * write is only changed by compare-and-swap; a word that one process writes is never written by another while that one
- * lives; and a change of two words is first written down whole (`redo`), so that whoever finds it can finish it.
+ * lives; and a change of several words is first written down whole (`redo`), so that whoever finds it can finish it.
  */
 #include <stdint.h>
 #include <string.h>
@@ -34,7 +34,8 @@ typedef struct { /* a line of one worker in one bucket; the last line of a bucke
     int64_t held;
     int64_t settled;
     int64_t word; /* last line only: a rate's time of arrival, or an owner's count */
-    int64_t unused[5];
+    int64_t mark; /* the last record of the worker's journal that is in `settled`, see mark_of */
+    int64_t unused[4];
 } Cell;
 
 typedef struct {
@@ -42,9 +43,9 @@ typedef struct {
     int64_t pid, born;
     uint64_t turn;
     uint64_t redo; /* the cell that is being changed, plus one */
-    int64_t redo_held, redo_settled;
-    int64_t unused;
-    int64_t counters[8];
+    int64_t redo_held, redo_settled, redo_mark;
+    int64_t counters[7];
+    uint64_t journal; /* the epoch of the journal that records what this life settles; 0: there is none */
 } Worker;
 
 typedef struct {
@@ -165,18 +166,28 @@ static inline int hold(View *t, int64_t slot, int64_t amount, int64_t max, int f
     return 0;
 }
 
-static inline void write_both(Worker *worker, View *t, int64_t index, int64_t held, int64_t settled) {
+/* What a record says is settled is said before it is done. A mark grows with the worker's lives and with the records of
+ * a life, so that of any record it can be told whether it was done in a cell, and none is done twice. */
+static inline int64_t mark_of(uint64_t epoch, uint64_t seq) { return (int64_t)((epoch & 0x3FFFFF) << 41 | (seq & 0x1FFFFFFFFFF)); }
+static inline uint64_t seq_of(int64_t mark, uint64_t epoch) { /* 0 where it is that of another life */
+    return (uint64_t)mark >> 41 == (epoch & 0x3FFFFF) ? (uint64_t)mark & 0x1FFFFFFFFFF : 0;
+}
+
+static inline void write_all(Worker *worker, View *t, int64_t index, int64_t held, int64_t settled, int64_t mark) {
     KEEP(worker->redo_held, held);
     KEEP(worker->redo_settled, settled);
+    KEEP(worker->redo_mark, mark);
     KEEP(worker->redo, (uint64_t)index + 1);
     STORE(t->cells[index].settled, settled);
+    KEEP(t->cells[index].mark, mark);
     STORE(t->cells[index].held, held);
     KEEP(worker->redo, 0);
 }
 
-static inline void settle_held(View *t, int64_t slot, int64_t amount, int64_t actual) {
+static inline void settle_held(View *t, int64_t slot, int64_t amount, int64_t actual, uint64_t seq) {
     Cell *mine = cell_of(t, slot, t->me);
-    write_both(&t->workers[t->me], t, mine - t->cells, mine->held - amount, sum(mine->settled, actual));
+    int64_t mark = seq ? mark_of(t->epoch, seq) : mine->mark;
+    write_all(&t->workers[t->me], t, mine - t->cells, mine->held - amount, sum(mine->settled, actual), mark);
 }
 
 static inline void let_go(View *t, int64_t slot, int64_t amount) {
@@ -292,6 +303,7 @@ static inline void clear(View *t, int64_t slot, uint64_t word) { /* an entry tha
         STORE(cell->held, 0);
         STORE(cell->settled, 0);
         STORE(cell->word, 0);
+        STORE(cell->mark, 0);
     }
     STORE(entry->high, 0);
     STORE(entry->low, 0);
@@ -300,5 +312,5 @@ static inline void clear(View *t, int64_t slot, uint64_t word) { /* an entry tha
 
 static inline void finish_redo(View *t, Worker *worker) {
     uint64_t redo = LOAD(worker->redo);
-    if (redo) write_both(worker, t, (int64_t)redo - 1, LOAD(worker->redo_held), LOAD(worker->redo_settled));
+    if (redo) write_all(worker, t, (int64_t)redo - 1, LOAD(worker->redo_held), LOAD(worker->redo_settled), LOAD(worker->redo_mark));
 }

@@ -3,9 +3,11 @@
 Each API has one line of requests and one of tokens. Where a call draws from several buckets of a measure, the lines
 speak of the one that is nearest to its end. Money and concurrent calls have no lines there.
 
-The official clients obey `x-should-retry` before anything else, then `retry-after-ms`, then `retry-after`. They wait 60
-(Anthropic's) or 120 seconds (OpenAI's) at most; told to wait longer, Anthropic's come back too early and in vain, so
-they are told not to come. Times are rounded up: who waits for so long, passes if nobody else was faster.
+The official clients obey `x-should-retry` before anything else, then `retry-after-ms`, then `retry-after`. How long
+they wait differs: 120 seconds in OpenAI's, any time in the newest of Anthropic's, and 60 seconds in many versions of
+them, which come back too early and in vain when they are told to wait longer. So beyond 60 seconds they are told not to
+come.
+Times are rounded up: who waits for so long, passes if nobody else was faster.
 """
 
 import time
@@ -63,16 +65,17 @@ def standing(form: Form, states: Iterable[tuple[Bucket, State]], now: int | None
     return lines
 
 
+def again(refused: Refusal) -> bool:
+    """Whether a client that comes again by itself may pass, which `x-should-retry` says."""
+    return refused.action == "throttle" and (refused.retry is None or refused.retry <= LONGEST_WAIT)
+
+
 def refusal(refused: Refusal) -> bytes:
-    """The lines that say whether and when to come again."""
+    """The lines that say when the same call passes, if nobody else is faster; none where that cannot be known."""
     retry = refused.retry
-    if refused.action == "block" or (retry is not None and retry > LONGEST_WAIT):
-        lines = b"x-should-retry: false\r\n"
-    else:
-        lines = b"x-should-retry: true\r\n"
     if retry is None:
-        return lines
-    return b"%bretry-after: %d\r\nretry-after-ms: %d\r\n" % (lines, _up(retry, SECOND), _up(retry, MILLISECOND))
+        return b""
+    return b"retry-after: %d\r\nretry-after-ms: %d\r\n" % (_up(retry, SECOND), _up(retry, MILLISECOND))
 
 
 def duration(nanoseconds: int) -> bytes:

@@ -9,17 +9,17 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
-from msgspec import Struct
 
 from tidegate.errors import Overloaded, StartError
 from tidegate.limit import mapping, units
 from tidegate.limit._draw import Bucket, Hold, Holds
+from tidegate.limit._table import Table
 from tidegate.limit.refusal import STRENGTH, Exceeded, Refusal, State
 from tidegate.limit.windows import FOREVER, Window, window
-from tidegate.model import Limit, Measure
+from tidegate.model import Limit
 
 REMEMBERED: Final = 65_536  # prepared buckets; then all are forgotten, and found again where they are used
 NOBODY: Final = bytes(16)
@@ -31,32 +31,37 @@ class LimitsFull(Overloaded):
     code = "limits_full"
 
 
-class Balance(Struct, frozen=True):
-    """What was settled in one window of a budget, from a record outside the table; `window` as `windows` names it."""
+class Total(NamedTuple):
+    """What was settled of a budget in a window, known from outside the table; `ends` is Unix time in nanoseconds."""
 
-    name: str
-    key: tuple[str | int | float | bool | None, ...]
-    measure: Measure
-    per: str
-    window: str
-    end: int
+    key: bytes
+    ends: int
     settled: int
 
 
-class Drawn(Struct, frozen=True):
-    """What a dead worker held of one bucket; `key` is the bucket's in the table."""
+class Left(NamedTuple):
+    """What a dead worker left in one bucket: what it held, and the last record of its journal that is settled there."""
 
     key: bytes
     kind: Literal["budget", "concurrent"]
     held: int
+    seq: int
 
 
-Journal = Callable[[int, int, Sequence[Drawn]], Sequence[int]]
+class Charge(NamedTuple):
+    """What a record of a dead worker's journal says was used of a bucket; without one, of seq 0, of what was held."""
+
+    key: bytes
+    seq: int
+    amount: int
 
 
-def charge_all(worker: int, epoch: int, drawn: Sequence[Drawn]) -> Sequence[int]:
-    """A journal that knows nothing about a dead worker's calls: all that they held was spent."""
-    return [each.held for each in drawn]
+Journal = Callable[[int, int, Sequence[Left]], Iterable[Charge]]
+
+
+def charge_all(worker: int, journal: int, left: Sequence[Left]) -> Iterable[Charge]:
+    """Where no journal knows about a dead worker's calls, all that they held was spent."""
+    return [Charge(each.key, 0, each.held) for each in left]
 
 
 class Limits:
@@ -80,8 +85,9 @@ class Limits:
     With one it is a file that any process of the machine may open with the same numbers; `worker` is its place, and
     None is for who only supervises. `made` tells why the table is a new one; None: it was there.
 
-    `journal` says what a dead worker's holds are charged, and returns when that is durable; it is asked again for what
-    is left should it be interrupted. `balances` gives the totals for a new table.
+    `journal` says what a dead worker's calls are charged, and returns when that is durable; it is asked again should
+    that be interrupted. `totals` gives what was settled before there was this table, under keys that were made with
+    the same `seed`.
     """
 
     def __init__(
@@ -93,22 +99,25 @@ class Limits:
         slots: int = 65_536,
         quota: int = 16_384,
         deadline: float = 60.0,
+        seed: bytes | None = None,
         journal: Journal = charge_all,
-        balances: Callable[[], Iterable[Balance]] = tuple,
+        totals: Callable[[], Iterable[Total]] = tuple,
     ) -> None:
-        self._path = None if path is None else Path(path)
+        self.path = None if path is None else Path(path)
         self._journal = journal
         self._span = int(deadline * units.SECOND)
         self._retired = False
+        self._life = (0, 0)  # of this process: as which worker, and which of its lives
         slots = 1 << (slots - 1).bit_length()
         self.made: str | None = "there was none"
-        with mapping.alone(self._path):
-            if self._path is None:
-                self.table = mapping.anonymous(slots, workers, quota)
+        with mapping.alone(self.path):
+            if self.path is None:
+                self.table = mapping.anonymous(slots, workers, quota, seed)
+                restore(self.table, totals())
             else:
-                self.table, self.made = mapping.opened(self._path, slots, workers, quota)
-            if self.made is not None:
-                self._restore(balances())
+                self.table, self.made = mapping.opened(
+                    self.path, slots, workers, quota, seed, lambda table: restore(table, totals())
+                )
             self._begin()
             if worker is not None:
                 self._join(worker)
@@ -118,8 +127,8 @@ class Limits:
         self._prepared: dict[bytes, Bucket] = {}
         self._known: dict[int, tuple[Limit, str, Bucket]] = {}
         self._windows: dict[tuple[str, str | None], Window] = {}
-        self._holds = Holds(self.table, self._span, self._refusal)
-        self.acquire: Callable[[Sequence[tuple[Bucket, int]]], Hold | Refusal] = self._holds.acquire
+        self.holds = Holds(self.table, self._span, self._refusal)
+        self.acquire: Callable[[Sequence[tuple[Bucket, int]]], Hold | Refusal] = self.holds.acquire
 
     # drawing; `acquire` is the compiled one
 
@@ -209,47 +218,67 @@ class Limits:
     # the calls of this process
 
     def expire(self) -> int:
-        """Charges the holds whose calls did not renew them; every one is a bug somewhere, and is counted."""
-        return self._holds.expire()
+        """Gives up the holds whose calls did not renew them; every one is a bug somewhere, and is counted.
+
+        Their places among concurrent calls are free. What they hold of budgets stays held until this process ends.
+        """
+        return self.holds.expire()
 
     @property
     def open(self) -> int:
         """How many holds of this process are neither settled nor released."""
-        return len(self._holds)
+        return len(self.holds)
+
+    @property
+    def holding(self) -> bool:
+        """Whether this process still holds something of a budget or a place among concurrent calls."""
+        return any(held for _, _, held, _ in self.table.left(*self._life) or ())
 
     def turn(self) -> None:
         """Called once a loop turn, or now and then: nothing of this process is halfway."""
         self.table.turn()
 
-    def join(self, worker: int) -> None:
-        """Makes this process that worker, also after a fork; a dead one before it is reaped."""
-        with mapping.alone(self._path):
-            self._join(worker)
+    def join(self, worker: int, journal: int = 0) -> None:
+        """Makes this process that worker, also after a fork; a dead one before it is reaped.
 
-    def _join(self, worker: int) -> None:
-        self._holds.forget()
+        `journal` is the epoch of the journal that will record what it settles.
+        """
+        with mapping.alone(self.path):
+            self._join(worker, journal)
+
+    def _join(self, worker: int, journal: int = 0) -> None:
+        self.holds.forget()
         epoch, joined, pid, born = self.table.life(worker)
         if joined:
             if mapping.born(pid) == born:
                 raise StartError(f"worker {worker} of the limits is process {pid}, which lives")
             self._reap(worker, epoch)
         pid = os.getpid()
-        if self.table.join(worker, pid, mapping.born(pid) or 0) is None:
+        new = self.table.join(worker, pid, mapping.born(pid) or 0, journal)
+        if new is None:
             raise StartError(f"worker {worker} of the limits was joined by another process")
+        self._life = worker, new
 
     # the supervisor's part
 
     def reap(self, worker: int, epoch: int | None = None) -> bool:
         """Settles what a worker that is dead held; False where that was done. Its death must be certain."""
-        with mapping.alone(self._path):  # a successor may be about to do the same
+        with mapping.alone(self.path):  # a successor may be about to do the same
             now, joined, _, _ = self.table.life(worker)
             return joined and self._reap(worker, now if epoch is None else epoch)
 
     def _reap(self, worker: int, epoch: int) -> bool:
-        def charges(held: Sequence[tuple[bytes, Literal["budget", "concurrent"], int]]) -> Sequence[int]:
-            return self._journal(worker, epoch, [Drawn(*each) for each in held])
-
-        return self.table.reap(worker, epoch, charges)
+        """Killed anywhere in it, it is done again from its beginning: no charge is added twice."""
+        left = self.table.left(worker, epoch)
+        if left is None:
+            return False
+        charges: dict[bytes, list[tuple[int, int]]] = {key: [] for key, _, held, _ in left if held}
+        for key, seq, amount in self._journal(worker, self.table.journal(worker), [Left(*each) for each in left]):
+            charges.setdefault(key, []).append((seq, amount))
+        for key, parts in charges.items():
+            self.table.charge(worker, epoch, key, parts)
+        self.table.free(worker, epoch)
+        return True
 
     def recover(self) -> int:
         """Reaps every worker whose process is gone; returns how many."""
@@ -278,16 +307,16 @@ class Limits:
         self._retired = False
         return self.table.clear()
 
-    def _restore(self, balances: Iterable[Balance]) -> None:
-        self._seed = self.table.seed
-        for each in balances:
-            key = self._key([each.name, each.key, each.measure, each.per, each.window])
-            if not self.table.restore(key, each.end, each.settled):
-                raise LimitsFull(f"the table of limits is too small for the totals: no place for `{each.name}`")
-
     def counters(self) -> dict[str, int]:
         """What happened since the table was made, over all workers, and how full it is."""
         return self.table.counters() | {"used": self.table.used(), "slots": self.table.slots}
+
+
+def restore(table: Table, totals: Iterable[Total]) -> None:
+    """Begins a new table with these. Raises LimitsFull where they have no place."""
+    for each in totals:
+        if not table.restore(*each):
+            raise LimitsFull(f"the table of limits has {table.slots} places, too few for the budgets in use")
 
 
 def strictest(limits: Iterable[Limit]) -> list[Limit]:

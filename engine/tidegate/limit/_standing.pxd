@@ -1,0 +1,1 @@
+cpdef bytes lines(str form, buckets)
