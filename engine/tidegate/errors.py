@@ -15,10 +15,15 @@ class TidegateError(Exception):
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
     side: ClassVar[Side] = "ours"
+    retry: bool | None = None  # whether the same call may pass later; None: the client judges by the status
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, rule: str = "", remaining: int | str | None = None, lines: bytes = b"") -> None:
         super().__init__(message)
         self.message = message
+        self.rule = rule  # what refused: the codes of a policy, or the name of a limit
+        self.remaining = remaining  # of that limit: calls or tokens, or dollars as text
+        self.lines = lines  # of the answer's header, each with its end
+        self.run = ""  # of a call that a program makes: its id
 
 
 class SettingsError(TidegateError):
@@ -45,6 +50,7 @@ class CallerError(TidegateError):
     side = "caller"
     status = 400
     code = "bad_request"
+    retry: bool | None = False
 
 
 class BadMessage(CallerError):
@@ -109,6 +115,20 @@ class PolicyDenied(Forbidden):
     code = "policy_denied"
 
 
+class ResponseDenied(CallerError):
+    """A policy says no to the answer, which the caller does not get; it was made, and is charged."""
+
+    status = 403
+    code = "response_denied"
+
+
+class PolicyStopped(CallerError):
+    """A policy ended the stream where it was; what had passed by then stays with the caller."""
+
+    status = 403
+    code = "policy_stopped"
+
+
 class PriceUnknown(Forbidden):
     """Nobody knows what the model costs, and `prices.unknown` refuses such calls: no call is free by mistake."""
 
@@ -129,7 +149,7 @@ class MethodRefused(CallerError):
     code = "method_not_allowed"
 
     def __init__(self, message: str, allow: str = "") -> None:
-        super().__init__(message)
+        super().__init__(message, lines=b"Allow: %b\r\n" % allow.encode() if allow else b"")
         self.allow = allow
 
 
@@ -138,6 +158,7 @@ class RequestTimeout(CallerError):
 
     status = 408
     code = "request_timeout"
+    retry = None
 
 
 class BodyTooLarge(CallerError):
@@ -168,6 +189,44 @@ class TooManyPipelined(CallerError):
     code = "too_many_pipelined"
 
 
+class LimitExceeded(CallerError):
+    """A limit has no room for the call, and does not want it to be tried again by itself."""
+
+    status = 429
+    code = "limit_exceeded"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        rule: str = "",
+        remaining: int | str | None = None,
+        lines: bytes = b"",
+        measure: str = "",
+    ) -> None:
+        super().__init__(message, rule=rule, remaining=remaining, lines=lines)
+        self.measure = measure  # what the limit counts
+
+
+class LimitThrottled(LimitExceeded):
+    """A limit has no room for the call now; `retry` is False where that takes longer than clients wait."""
+
+    code = "limit_throttled"
+    retry = True
+
+
+class BudgetExceeded(LimitExceeded):
+    """What may be spent in this day, week or month, or at all, does not suffice for the call."""
+
+    code = "budget_exceeded"
+
+
+class LimitReached(LimitExceeded):
+    """A limit ended the stream where it was; what had passed by then stays with the caller."""
+
+    code = "limit_reached"
+
+
 class HeadersTooLarge(CallerError):
     """The header section is larger than `accept.headers` or has more fields than `accept.header_count`."""
 
@@ -187,6 +246,7 @@ class PolicyFailed(TidegateError):
 
     status = 403
     code = "policy_error"
+    retry = False
 
 
 class Overloaded(TidegateError):
@@ -201,6 +261,12 @@ class KeysUnreadable(TidegateError):
 
     status = 503
     code = "keys_unreadable"
+
+
+class Abandoned(TidegateError):
+    """The program that made the call let go of it without ending it; what is known of its usage is charged."""
+
+    code = "abandoned"
 
 
 class Draining(TidegateError):

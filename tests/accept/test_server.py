@@ -81,11 +81,11 @@ class Seen(NamedTuple):
         if "type" in document:
             assert set(document) == {"type", "error", "request_id"}
             assert document["type"] == "error"
-            assert set(document["error"]) == {"type", "message"}
+            assert set(document["error"]) == {"type", "message", "code", "run"}
             assert document["request_id"] == self.fields["x-tidegate-run-id"]
             return "anthropic"
         assert set(document) == {"error"}
-        assert set(document["error"]) == {"message", "type", "param", "code"}
+        assert set(document["error"]) == {"message", "type", "param", "code", "run"}
         return "openai"
 
 

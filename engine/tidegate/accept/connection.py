@@ -15,13 +15,12 @@ from tidegate.accept._head import Request, scan
 from tidegate.accept.routes import admit, dialect_of
 from tidegate.accept.strict import StrictParser
 from tidegate.clock import NEVER, Clock
-from tidegate.errors import BodyTooLarge, Draining, MethodRefused, Overloaded, RequestTimeout, TidegateError
+from tidegate.errors import BodyTooLarge, Draining, Overloaded, RequestTimeout, TidegateError
 from tidegate.settings import Accept
-from tidegate.wire.reply import CONTINUE, JSON, whole
+from tidegate.wire.reply import CONTINUE, JSON, told, whole
 
 LINGER = 2.0  # seconds for the client to read a last answer and close; nginx waits 5
 LINGER_BYTES = 1024 * 1024
-NO_RETRY = b"x-should-retry: false\r\n"  # the official clients obey it; the same call would be refused again
 
 
 class Answering(Protocol):
@@ -168,22 +167,17 @@ class Connection:
         """Answers with an error, in the shape of the request's dialect."""
         if self._gone:
             return
-        fields = JSON
-        if error.side == "caller" and not isinstance(error, RequestTimeout):
-            fields += NO_RETRY
-        if isinstance(error, MethodRefused) and error.allow:
-            fields += b"Allow: %b\r\n" % error.allow.encode()
         body = dialect_of(self._current).error(error, run)
-        answer = whole(error.status, fields, run, body, self.closing)
+        answer = whole(error.status, told(error), run, body, self.closing)
         if self._current is not None and self._current.method == b"HEAD":
             answer = answer[: -len(body)]
         self.write(answer)
         self.finish()
 
-    def reply(self, body: bytes, run: bytes) -> None:
-        """Answers with a JSON document of our own."""
+    def reply(self, body: bytes, run: bytes, lines: bytes) -> None:
+        """Answers with a JSON document of our own; `lines` are further ones of the head."""
         if not self._gone:
-            self.write(whole(200, JSON, run, body, self.closing))
+            self.write(whole(200, JSON + lines, run, body, self.closing))
             self.finish()
 
     def abort(self) -> None:

@@ -1,16 +1,18 @@
 """Anthropic's dialect: messages and count_tokens.
 
-Errors are `{"type": "error", "error": {type, message}, "request_id"}`. A stream's events are known by their name: the
-clients drop events without one, so an error in mid-stream is `event: error`. The key comes as `x-api-key` or, from
-newer clients, as a bearer token.
+Errors are `{"type": "error", "error": {type, message}, "request_id"}`, with `code`, `run`, `rule` and `remaining` of
+our own inside `error`. A stream's events are known by their name: the clients drop events without one, so an error in
+mid-stream is `event: error`. The key comes as `x-api-key` or, from newer clients, as a bearer token.
 """
 
 from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from tidegate.errors import TidegateError
-from tidegate.wire.dialect import Governed, Route, encode
+from tidegate.errors import BudgetExceeded, TidegateError
+from tidegate.wire import endings_anthropic
+from tidegate.wire.dialect import Governed, Route, encode, explanation
+from tidegate.wire.output import lower_message
 
 TYPES: Final = {
     400: "invalid_request_error",
@@ -22,6 +24,7 @@ TYPES: Final = {
     503: "overloaded_error",
     504: "timeout_error",
 }
+SPENT: Final = {"error_code": "enforced_spend_limit_reached"}  # Anthropic's own code for a limit on spending
 
 
 class Inner(Struct, frozen=True):
@@ -124,13 +127,13 @@ class Anthropic:
 
 
 def error_document(error: TidegateError, run: bytes) -> dict[str, object]:
-    """The error as the clients look for it; the code stands in the message, for there is no other place."""
+    """The error as the clients look for it; the code stands in the message too, which is what their users see."""
     kind = TYPES.get(error.status, "invalid_request_error" if error.side == "caller" else "api_error")
-    return {
-        "type": "error",
-        "error": {"type": kind, "message": f"{error.message} ({error.code})"},
-        "request_id": run.decode(),
-    }
+    told: dict[str, object] = {"type": kind, "message": f"{error.message} ({error.code})"}
+    if isinstance(error, BudgetExceeded):
+        told["details"] = SPENT
+    told["code"] = error.code
+    return {"type": "error", "error": told | explanation(error, run), "request_id": run.decode()}
 
 
 def stream_error(error: TidegateError, run: bytes) -> bytes:
@@ -141,7 +144,17 @@ def stream_error(error: TidegateError, run: bytes) -> bytes:
 DIALECT: Final = Anthropic()
 BETA: Final = frozenset((b"beta",))  # the clients' beta interface marks its calls so
 ROUTES: Final = (
-    Route(b"POST", b"/v1/messages", "messages", DIALECT, Messages, BETA, stream_error),
+    Route(
+        b"POST",
+        b"/v1/messages",
+        "messages",
+        DIALECT,
+        Messages,
+        BETA,
+        stream_error,
+        lower_output=lower_message,
+        finish=endings_anthropic.messages,
+    ),
     Route(b"POST", b"/v1/messages/count_tokens", "messages.count_tokens", DIALECT, Messages, BETA),
     Route(b"GET", b"/v1/models", "models", DIALECT, None, frozenset((b"beta", b"limit", b"before_id", b"after_id"))),
 )

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tidegate.errors import TidegateError
+from tidegate.wire.endings import Passed, Stop
 from tidegate.wire.splice import Edit
 
 Model = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -74,6 +75,32 @@ class Route(Struct, frozen=True, eq=False):
     query: frozenset[bytes] = frozenset()  # the parameters that are passed on; any other is refused
     stream_error: Callable[[TidegateError, bytes], bytes] | None = None  # the event that ends a stream as failed
     ask_usage: Callable[[bytes], Edit] | None = None  # makes a stream report usage; None: it always does, or is none
+    # body, most, provider -> what makes an answer at most so long, () where it is; None: there is no output to limit
+    lower_output: Callable[[bytes, int, str], tuple[Edit, ...]] | None = None
+    finish: Callable[[Stop, Passed], bytes | None] | None = None  # the events that end it when it is stopped
+
+    def stop(self, stop: Stop, passed: Passed) -> bytes | None:
+        """What a stream ends with that is stopped: a finish that says why, or an error where a client could take that
+        for more than it is. A comment before it has the error's code, for whoever looks at the wire. None where an
+        answer of this endpoint is no stream.
+        """
+        if self.stream_error is None:
+            return None
+        ending = self.finish(stop, passed) if self.finish is not None and not passed.calling else None
+        return b": stopped by tidegate: %b\n\n%b" % (
+            stop.error.code.encode(),
+            ending if ending is not None else self.stream_error(stop.error, stop.run),
+        )
+
+
+def explanation(error: TidegateError, run: bytes) -> dict[str, object]:
+    """What an error says in every dialect beside the dialect's own words: the run, and what refused it."""
+    told: dict[str, object] = {"run": run.decode()}
+    if error.rule:
+        told["rule"] = error.rule
+    if error.remaining is not None:
+        told["remaining"] = error.remaining
+    return told
 
 
 def encode(document: Mapping[str, object]) -> bytes:

@@ -1,7 +1,8 @@
 """OpenAI's dialect: chat completions, completions, embeddings, responses, models.
 
-Errors are `{"error": {message, type, param, code}}`, all four keys always present. Mid-stream, the clients raise any
-`data:` object with a truthy top-level `error`; the Responses API has an `error` event of its own instead.
+Errors are `{"error": {message, type, param, code}}`, all four keys always present, and `run`, `rule` and `remaining` of
+our own behind them. Mid-stream, the clients raise any `data:` object with a truthy top-level `error`; the Responses API
+has an `error` event of its own instead.
 """
 
 from functools import partial
@@ -9,9 +10,11 @@ from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from tidegate.errors import TidegateError
+from tidegate.errors import BudgetExceeded, LimitExceeded, TidegateError
+from tidegate.wire import endings_openai
 from tidegate.wire._strict import locate
-from tidegate.wire.dialect import Governed, Route, Tokens, encode
+from tidegate.wire.dialect import Governed, Route, Tokens, encode, explanation
+from tidegate.wire.output import lower_chat, lower_completion, lower_response
 from tidegate.wire.splice import Edit
 
 TYPES: Final = {
@@ -20,6 +23,8 @@ TYPES: Final = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
+RATES: Final = ("requests", "tokens")  # a limit of these has its measure for a type
+QUOTA: Final = "insufficient_quota"  # by which programs tell money that is spent from a pace that is too high
 
 
 class Function(Struct, frozen=True):
@@ -218,28 +223,37 @@ class OpenAI:
         return b"Authorization: Bearer %b" % credential.encode()
 
     def error(self, error: TidegateError, run: bytes) -> bytes:
-        return encode({"error": error_object(error)})
+        return encode({"error": error_object(error, run)})
 
     def models(self, names: tuple[str, ...]) -> bytes:
         rows = [{"id": name, "object": "model", "created": 0, "owned_by": "tidegate"} for name in names]
         return encode({"object": "list", "data": rows})
 
 
-def error_object(error: TidegateError) -> dict[str, str | None]:
-    """The four keys that the clients look for."""
-    kind = TYPES.get(error.status, "invalid_request_error" if error.side == "caller" else "server_error")
-    return {"message": error.message, "type": kind, "param": None, "code": error.code}
+def error_object(error: TidegateError, run: bytes) -> dict[str, object]:
+    """The four keys that the clients look for, and ours."""
+    told = {"message": error.message, "type": error_type(error), "param": None, "code": error.code}
+    return told | explanation(error, run)
+
+
+def error_type(error: TidegateError) -> str:
+    """The kind of error that OpenAI's API would name."""
+    if isinstance(error, BudgetExceeded):
+        return QUOTA
+    if isinstance(error, LimitExceeded) and error.measure in RATES:
+        return error.measure
+    return TYPES.get(error.status, "invalid_request_error" if error.side == "caller" else "server_error")
 
 
 def chat_stream_error(error: TidegateError, run: bytes) -> bytes:
     """Chat completions and completions: the clients raise it when they read it."""
-    return b"data: %b\n\n" % encode({"error": error_object(error)})
+    return b"data: %b\n\n" % encode({"error": error_object(error, run)})
 
 
 def responses_stream_error(error: TidegateError, run: bytes) -> bytes:
     """The Responses API's own event. It carries the top-level `error` too, which is what the clients raise."""
     event: dict[str, object] = {"type": "error", "code": error.code, "message": error.message, "param": None}
-    event |= {"sequence_number": 0, "error": error_object(error)}
+    event |= {"sequence_number": 0, "error": error_object(error, run)}
     return b"event: error\ndata: %b\n\n" % encode(event)
 
 
@@ -262,9 +276,34 @@ def ask_usage(body: bytes) -> Edit:
 DIALECT: Final = OpenAI()
 _streaming = partial(Route, stream_error=chat_stream_error, ask_usage=ask_usage)
 ROUTES: Final = (
-    _streaming(b"POST", b"/v1/chat/completions", "chat.completions", DIALECT, Chat),
-    _streaming(b"POST", b"/v1/completions", "completions", DIALECT, Completion),
+    _streaming(
+        b"POST",
+        b"/v1/chat/completions",
+        "chat.completions",
+        DIALECT,
+        Chat,
+        lower_output=lower_chat,
+        finish=endings_openai.chat,
+    ),
+    _streaming(
+        b"POST",
+        b"/v1/completions",
+        "completions",
+        DIALECT,
+        Completion,
+        lower_output=lower_completion,
+        finish=endings_openai.completion,
+    ),
     Route(b"POST", b"/v1/embeddings", "embeddings", DIALECT, Embedding),
-    Route(b"POST", b"/v1/responses", "responses", DIALECT, Responses, stream_error=responses_stream_error),
+    Route(
+        b"POST",
+        b"/v1/responses",
+        "responses",
+        DIALECT,
+        Responses,
+        stream_error=responses_stream_error,
+        lower_output=lower_response,
+        finish=endings_openai.responses,
+    ),
     Route(b"GET", b"/v1/models", "models", DIALECT),
 )

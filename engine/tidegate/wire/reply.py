@@ -1,10 +1,13 @@
 """The head of an answer to a client, the same for a provider's answer and for our own.
 
-Every answer says which run it belongs to and that it was tracked.
+Every answer says which run it belongs to and that it was tracked. A refusal also says in its header whether to come
+again, and by which rule it was refused, so that a log of headers explains it.
 """
 
 from http import HTTPStatus
 from typing import Final
+
+from tidegate.errors import TidegateError
 
 STATUS_LINES: Final = {
     status: b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode() if status in set(HTTPStatus) else b"-")
@@ -19,6 +22,32 @@ EMPTY_LINE: Final = b"\r\n\r\n"
 LENGTH: Final = b"Content-Length: "
 END_OF_CHUNKS: Final = b"0\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+AGAIN: Final = {None: b"", True: b"x-should-retry: true\r\n", False: b"x-should-retry: false\r\n"}  # clients obey it
+RULE: Final = b"x-tidegate-rule: %b\r\n"
+REMAINING: Final = b"x-tidegate-remaining: %b\r\n"
+LONGEST: Final = 256  # bytes of a field's value that somebody else has chosen
+PRINTABLE: Final = bytes(byte if 0x20 <= byte < 0x7F else ord("?") for byte in range(256))
+
+
+def told(error: TidegateError) -> bytes:
+    """The header lines of an error answer."""
+    lines = JSON + AGAIN[error.retry] + error.lines
+    if error.rule:
+        lines += RULE % printable(error.rule)
+    if error.remaining is not None:
+        lines += REMAINING % printable(str(error.remaining))
+    return lines
+
+
+def headers(lines: bytes) -> list[tuple[str, str]]:
+    """Header lines as pairs, their names in lower case."""
+    pairs = [line.partition(b":") for line in lines.split(b"\r\n") if line]
+    return [(name.decode("ascii").lower(), value.strip().decode("latin-1")) for name, _, value in pairs]
+
+
+def printable(text: str) -> bytes:
+    """A text as the value of a header field, whatever it holds: cut, with `?` for all but printable ASCII."""
+    return text[:LONGEST].encode("ascii", "replace").translate(PRINTABLE)
 
 
 def whole(status: int, fields: bytes, run: bytes, body: bytes, close: bool) -> bytes:
