@@ -34,7 +34,7 @@ from tidegate.decide.admission import TYPED, Admission
 from tidegate.decide.bundle import load as load_bundle
 from tidegate.decide.compiled import by_document, compile_bundle
 from tidegate.decide.contract import EVERYTHING, decision
-from tidegate.decide.reading import document
+from tidegate.decide.reading import document, no_limits
 from tidegate.model import Call, Caller, Estimate
 from tidegate.rego import values
 from tidegate.rego.compile import compile_modules
@@ -179,18 +179,19 @@ def typed_lines(rounds: int, window: float) -> Iterator[Line]:
     program = compile_bundle(bundle, EVERYTHING, TYPED)
     by_call, by_documents = Admission(program, bundle.digest), by_document(bundle, program)
     caller, ns, call = Caller("default", "key"), time.time_ns(), a_call()
-    told = document(call, caller, ESTIMATE, ns)
+    asked = (call, caller, ESTIMATE, ns, None, no_limits)
+    told = document(*asked)
     assert program.typed is not None
     typed_rules = program.typed
 
     def plainly() -> Any:
         return decision("admission", by_documents.said("admission", told, Evaluation(True, ns)), bundle.digest)
 
-    if msgspec.json.encode(plainly()) != msgspec.json.encode(by_call.decide(call, caller, ESTIMATE, ns)):
+    if msgspec.json.encode(plainly()) != msgspec.json.encode(by_call.decide(*asked)):
         raise Disagreement("the typed and the plain decision differ")
     ways = {
-        "rules": (lambda: typed_rules(call, caller, ns), lambda: program.evaluate("admission", told), 1 / 8, 1 / 3),
-        "decision": (lambda: by_call.decide(call, caller, ESTIMATE, ns), plainly, None, None),
+        "rules": (lambda: typed_rules(*asked), lambda: program.evaluate("admission", told), 1 / 8, 1 / 3),
+        "decision": (lambda: by_call.decide(*asked), plainly, None, None),
     }
     for name, (typed_way, plain_way, goal, gate) in ways.items():
         times = measure({"typed": partial(timed, typed_way), "plain": partial(timed, plain_way)}, rounds, window)

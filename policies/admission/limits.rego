@@ -58,10 +58,14 @@ warn contains {
 	"code": "budget_nearly_spent",
 	"message": sprintf("of today's %v dollars %v are left", [tenant.settings.usd_per_day, left]),
 } if {
-	left := input.limits.budget.remaining
-	is_number(left)
-	left < tenant.settings.usd_per_day / 10
+	used := input.limits.budget.used
+	is_number(used)
+	used > nearly_all
+	left := tenant.settings.usd_per_day - used
 }
+
+# Of a tenant's budget all but a tenth.
+nearly_all := tenant.settings.usd_per_day * 0.9 if is_number(tenant.settings.usd_per_day)
 
 warn contains {
 	"code": "expensive_call",

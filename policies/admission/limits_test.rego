@@ -32,7 +32,10 @@ test_a_tenant_without_a_budget if {
 test_warnings if {
 	warnings({}) == set()
 	warnings({"estimate": {"usd": 3}}) == {"expensive_call"}
-	warnings({"limits": {"budget": {"remaining": 99}}}) == {"budget_nearly_spent"}
-	warnings({"limits": {"budget": {"remaining": 101}}}) == set()
-	warnings({"limits": {"budget": {"remaining": null}}, "estimate": {"usd": null}}) == set()
+	warnings({"limits": {"budget": {"used": 901}}}) == {"budget_nearly_spent"}
+	warnings({"limits": {"budget": {"used": 899}}}) == set()
+	warnings({"limits": {"budget": {"used": 900}}}) == set()
+	warnings({"limits": {"budget": {"used": 900.01}}}) == {"budget_nearly_spent"}
+	warnings({"limits": {"budget": {"used": null}}, "estimate": {"usd": null}}) == set()
+	warnings({"caller": {"tenant": "labs"}, "limits": {"budget": {"used": 5000}}}) == set()
 }

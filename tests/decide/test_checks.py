@@ -248,3 +248,9 @@ def test_what_cannot_be_carried_out_is_told() -> None:
 def test_everything_wrong_is_told_at_once() -> None:
     found = problems(admission(f'denny contains {SAID}\ndeny contains {{"cod": "A", "message": 5}} if true'))
     assert [problem.line for problem in found] == [3, 4, 4, 4]
+
+
+def test_a_value_that_cannot_be_carried_out_is_told() -> None:
+    rules = admission('capture := "full" if input.request.stream\n\ncapture := "none" if not input.request.stream')
+    [problem] = problems(rules, carried_out=frozenset({"capture.digest", "capture.none"}))
+    assert (problem.message, problem.line) == ("`capture` cannot be carried out here as `full`", 3)

@@ -127,7 +127,8 @@ def test_what_cannot_be_carried_out_is_no_decision() -> None:
     with pytest.raises(NoAnswer) as raised:
         decision("admission", said, "", frozenset({"deny"}))
     assert str(raised.value) == (
-        "`tidegate.admission.limit` cannot be carried out here; `tidegate.admission.capture` cannot be carried out here"
+        "`tidegate.admission.limit` cannot be carried out here; "
+        "`tidegate.admission.capture` as `full` cannot be carried out here"
     )
 
 

@@ -67,7 +67,7 @@ def test_what_is_told_stays_and_the_rest_is_filled_in() -> None:
     assert (made["caller"]["tenant"], made["caller"]["roles"], made["caller"]["key"]) == ("acme", ["a", "b"], None)
     assert made["request"]["messages"] == [{"role": "user", "text": None, "parts": []}]
     assert made["request"]["metadata"] == {"a": {"b": [1, 0.1, None]}}
-    assert made["limits"] == {"budget": {"remaining": 2.5, "reset_s": None}}
+    assert made["limits"] == {"budget": {"used": None, "remaining": 2.5, "reset_s": None}}
 
 
 def test_the_moment_is_exact() -> None:

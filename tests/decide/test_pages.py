@@ -21,7 +21,10 @@ def test_the_policies_are_right(tmp_path: Path, shown: str) -> None:
     text = shown if shown.startswith("package") else f"package tidegate.admission\n\n{shown}"
     (tmp_path / "a.rego").write_text(text)
     (tmp_path / "data.json").write_text(DATA)
-    decision = Policy.load(tmp_path).decide({"request": {"model": "draft-1"}, "time": {"ns": 0}})
+    told: dict[str, object] = {"request": {"model": "draft-1"}, "time": {"ns": 0}}
+    if "package tidegate.response" in text:
+        told |= {"phase": "response", "output": {"text": "of PROJECT-HALCYON"}}
+    decision = Policy.load(tmp_path).decide(told)
     assert decision.reasons or decision.limits
     assert "policy_error" not in {reason.code for reason in decision.reasons}
 
@@ -52,4 +55,4 @@ def test_every_rule_is_named() -> None:
 
 
 def test_the_shipped_folder_is_a_bundle() -> None:
-    assert load(ROOT / "policies").data.keys() == {"anonymous", "defaults", "tenants"}
+    assert load(ROOT / "policies").data.keys() == {"anonymous", "defaults", "limits", "tenants"}

@@ -96,7 +96,7 @@ DECISIONS: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("two reasons", call(n=5, max_tokens=32769), "block", ["max_tokens_too_high", "too_many_answers"]),
     ("any tool", call(tools=[{"name": "x"}, {}]), "allow", []),
     ("expensive", {**call(), "estimate": {"usd": 5.01}}, "warn", ["expensive_call"]),
-    ("nearly spent", {**call(), "limits": {"budget": {"remaining": 99}}}, "warn", ["budget_nearly_spent"]),
+    ("nearly spent", {**call(), "limits": {"budget": {"used": 901}}}, "warn", ["budget_nearly_spent"]),
 ]
 
 

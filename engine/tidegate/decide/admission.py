@@ -2,14 +2,14 @@
 
 This is what `Policy.decide` does with a document, without the document. The elements of a set are made into what they
 stand for where the policy writes them, from what is known of them beforehand; most calls get a Decision of which
-nothing but the reasons and the limits had to be looked at.
+nothing but the reasons and the limits had to be looked at. Compiled, because every call comes this way.
 """
 
 from collections.abc import Callable
 from typing import Any, Final
 
 from tidegate.decide.contract import EVERYTHING, RULES, Rule, converted, failed, ordered_once, settled
-from tidegate.decide.reading import DOCUMENT, NAMES, PARAMETERS
+from tidegate.decide.reading import DOCUMENT, NAMES, PARAMETERS, Limits
 from tidegate.model import Call, Caller, Decision, Estimate, Limit
 from tidegate.rego.generate import Program
 from tidegate.rego.generate.typed import Typed
@@ -17,6 +17,7 @@ from tidegate.rego.values import UNDEFINED, Value
 
 PLACE: Final = "tidegate.admission"
 Said = tuple[Any, ...]  # what the rules have, in the order of RULES
+PLAIN: Final = (str, int, type(None))  # of which equal values are the same; 1, 1.0 and true are equal too
 KEPT: Final = 4096  # objects of one `contains`, by what is not known of them beforehand
 
 
@@ -26,17 +27,21 @@ class Elements:
     def __init__(self, name: str, rule: Rule) -> None:
         self.place = f"{PLACE}.{name}"
         self.rule = rule
+        self._sets: dict[tuple[int, ...], tuple[tuple[Any, ...], list[Any]]] = {}
 
     def convert(self, value: Value) -> Any:
         """The object of an element; raises NoAnswer where it is none."""
         return converted(self.place, self.rule, value)
 
     def partial(self, known: dict[str, Value], names: tuple[str, ...]) -> Callable[..., Any]:
-        """The same from the values of some fields. Texts repeat, from call to call, and so do the objects of them."""
+        """The same from the values of some fields. They repeat, from call to call, and so do the objects of them."""
         kept: dict[tuple[Any, ...], Any] = {}
 
         def made(*values: Any) -> Any:
-            if all(type(value) is str for value in values):
+            for value in values:
+                if type(value) not in PLAIN:
+                    break
+            else:
                 found = kept.get(values)
                 if found is None:
                     if len(kept) > KEPT:
@@ -48,8 +53,16 @@ class Elements:
         return made
 
     def finished(self, elements: list[Any]) -> tuple[Any, ...]:
-        """The set, in an order of its own."""
-        return ordered_once(elements)
+        """The set, in an order of its own. The same elements are the same set."""
+        if not elements:
+            return ()
+        key = tuple([id(element) for element in elements])
+        found = self._sets.get(key)
+        if found is None:
+            if len(self._sets) > KEPT:
+                self._sets.clear()
+            found = self._sets[key] = ordered_once(elements), elements  # which are kept, and so are their ids
+        return found[0]
 
 
 TYPED: Final = Typed(
@@ -69,15 +82,17 @@ class Admission:
 
     def __init__(self, program: Program, digest: str, carries_out: frozenset[str] = EVERYTHING) -> None:
         assert program.typed is not None
-        self._said: Callable[[Call, Caller, Estimate, int], Said] = program.typed
+        self._said: Callable[[Call, Caller, Estimate, int, str | None, Limits], Said] = program.typed
         self._digest = digest
         self._carries_out = carries_out
         self._passes: dict[tuple[int, object], Decision] = {}
 
-    def decide(self, call: Call, caller: Caller, estimate: Estimate, ns: int) -> Decision:
+    def decide(
+        self, call: Call, caller: Caller, estimate: Estimate, ns: int, integration: str | None, limits: Limits
+    ) -> Decision:
         """The decision about a call at a moment. It never raises; where there is no answer, the call is blocked."""
         try:
-            said = self._said(call, caller, estimate, ns)
+            said = self._said(call, caller, estimate, ns, integration, limits)
             deny, warn, limit, redact, route, capture, evidence, guard, most = said
             if not (deny or warn or redact or guard) and route is capture is evidence is UNDEFINED:
                 return self._passed(said, limit, most)

@@ -7,7 +7,7 @@
 * `input.output` is read only where there is one.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from itertools import pairwise
@@ -18,6 +18,7 @@ from msgspec import Struct, inspect
 from msgspec.structs import FieldInfo, fields
 
 from tidegate.decide.contract import EVERYTHING, PACKAGE, RULES, Rule
+from tidegate.decide.declared import problems
 from tidegate.decide.input import PHASES, Phase
 from tidegate.decide.shapes import bare, flaws, meant, schema, takes
 from tidegate.rego import ast
@@ -45,6 +46,27 @@ def check(modules: Sequence[ast.Module], carried_out: frozenset[str] = EVERYTHIN
     own = [module for module in modules if module.package[:2] == PACKAGE]
     read = cache(lambda: _read(modules))  # a walk through everything, which most policies can do without
     return [problem for module in own for problem in _check_module(module, read, carried_out)]
+
+
+def check_limits(modules: Sequence[ast.Module], data: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with the limits that the data declares, and every reading of one that it does not."""
+    found = [Problem(CODE, problem) for problem in problems(data)]
+    known = data.get("limits", {})
+    for module in modules:
+        if module.package[:2] != PACKAGE or module.source.name.endswith("_test.rego") or not isinstance(known, Mapping):
+            continue
+        for node, names in _inputs(module):
+            if names[:1] == ["limits"] and len(names) > 1 and type(names[1]) is str and names[1] not in known:
+                hint = did_you_mean(names[1], known) or "declare it in `data.limits`"
+                found.append(_problem(module, node, f"`data.limits` declares no `{names[1]}`", hint))
+    return found
+
+
+def _inputs(module: ast.Module) -> Iterator[tuple[ast.Ref, list[Any]]]:
+    """What a module reads of the input: two names deep, as far as they are constant."""
+    for node in _nodes(module.rules):
+        if type(node) is ast.Ref and type(node.head) is ast.Var and node.head.name == "input":
+            yield node, [_value(part) for part in node.path[:2]]
 
 
 def _check_module(
@@ -135,7 +157,8 @@ def _nodes(part: object) -> Iterator[ast.Node]:
 def _check_rule(
     module: ast.Module, rule: ast.Rule, name: str, plain: bool, expected: Rule, carried_out: frozenset[str]
 ) -> Iterator[Problem]:
-    if name not in carried_out:
+    apart = any(each.startswith(f"{name}.") for each in carried_out)  # some values are carried out, others are not
+    if name not in carried_out and not apart:
         yield _problem(module, rule.head.path, f"`{name}` cannot be carried out here")
     if not plain or rule.head.kind != ("set" if expected.many else "value"):
         if expected.many:
@@ -148,7 +171,11 @@ def _check_rule(
     while each is not None:
         term = each.head.key if expected.many else each.head.value
         if term is not None:
-            yield from _check_term(module, name, expected.holds, _written_out(term, each.body))
+            written = _written_out(term, each.body)
+            yield from _check_term(module, name, expected.holds, written)
+            value = _value(written)
+            if apart and type(value) is str and f"{name}.{value}" not in carried_out:
+                yield _problem(module, written, f"`{name}` cannot be carried out here as `{value}`")
         each = each.otherwise
 
 
@@ -249,10 +276,7 @@ def _value(term: ast.Term) -> Any:
 def _check_output(module: ast.Module, phase: Phase) -> Iterator[Problem]:
     """`input.output` differs from phase to phase; the rest of the input is checked with the schema."""
     known = schema(PHASES[phase])["properties"].get("output", {}).get("properties")
-    for node in _nodes(module.rules):
-        if type(node) is not ast.Ref or type(node.head) is not ast.Var or node.head.name != "input":
-            continue
-        names = [_value(part) for part in node.path[:2]]
+    for node, names in _inputs(module):
         if names[:1] != ["output"]:
             continue
         if known is None:

@@ -71,6 +71,11 @@ BLOCKS: Final = ("deny", "stop")
 WARNS: Final = ("warn", "flag")
 
 
+def carries(carried_out: frozenset[str], name: str, value: object) -> bool:
+    """Whether a rule is carried out that has this value. `capture.none` is one value of the rule `capture`."""
+    return name in carried_out or f"{name}.{value}" in carried_out
+
+
 class NoAnswer(Exception):
     """The policy said something that is no decision."""
 
@@ -80,8 +85,12 @@ def decision(
 ) -> Decision:
     """The Decision of the values that a phase's rules have; raises NoAnswer with everything that is wrong in them."""
     rules = RULES[phase]
-    refused = [name for name, value in said.items() if name not in carried_out and (value or not rules[name].many)]
-    problems = [f"`tidegate.{phase}.{name}` cannot be carried out here" for name in refused]
+    refused = [
+        name
+        for name, value in said.items()
+        if not carries(carried_out, name, value) and (value or not rules[name].many)
+    ]
+    problems = [_refused(f"tidegate.{phase}.{name}", rules[name], said[name]) for name in refused]
     values = {name: _taken(f"tidegate.{phase}.{name}", rules[name], value, problems) for name, value in said.items()}
     if problems:
         raise NoAnswer("; ".join(problems))
@@ -95,12 +104,17 @@ def settled(said: tuple[Any, ...], digest: str, carried_out: frozenset[str] = EV
     for (name, rule), value in zip(RULES["admission"].items(), said, strict=True):
         if value is UNDEFINED or value == ():
             continue
-        if name not in carried_out:
-            problems.append(f"`tidegate.admission.{name}` cannot be carried out here")
+        if not carries(carried_out, name, value):
+            problems.append(_refused(f"tidegate.admission.{name}", rule, value))
         values[name] = value if rule.many else _converted(f"tidegate.admission.{name}", rule.holds, value, problems)
     if problems:
         raise NoAnswer("; ".join(problems))
     return _assembled("admission", values, digest)
+
+
+def _refused(place: str, rule: Rule, value: Value) -> str:
+    said = "" if rule.many or type(value) is not str else f" as `{value[:20]}`"
+    return f"`{place}`{said} cannot be carried out here"
 
 
 def _assembled(phase: Phase, values: Mapping[str, Any], digest: str) -> Decision:

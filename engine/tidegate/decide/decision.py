@@ -9,18 +9,38 @@ from tidegate.errors import PolicyDenied, PolicyFailed
 from tidegate.model import Call, Caller, Decision, Estimate
 
 if TYPE_CHECKING:
-    from tidegate.decide.live import Live  # what decides is loaded only where there is a policy
+    # what decides is loaded only where there is a policy
+    from tidegate.decide.live import Nothing
+    from tidegate.decide.policy import Policy
+    from tidegate.decide.reading import Limits
 
 ALLOW = Decision(action="allow")
 
 
-def decide(call: Call, caller: Caller, estimate: Estimate, policy: Live | None) -> Decision:
+def decide(
+    call: Call, caller: Caller, estimate: Estimate, integration: str, limits: Limits, policy: Policy | Nothing | None
+) -> Decision:
     """What the policy in force says; without one every call may pass."""
-    return ALLOW if policy is None else policy.admit(call, caller, estimate, time_ns())
+    if policy is None:
+        return ALLOW
+    rules = policy.alone
+    if rules is not None:
+        return rules.decide(call, caller, estimate, time_ns(), integration, limits)
+    return policy.admit(call, caller, estimate, time_ns(), integration, limits)
 
 
 def denied(decision: Decision) -> PolicyDenied | PolicyFailed:
     """What a caller is told of a decision that refuses the call: every reason."""
-    said = "; ".join(f"`{reason.code}`: {reason.message}" for reason in decision.reasons)
-    failed = any(reason.code == "policy_error" for reason in decision.reasons)
-    return PolicyFailed(said) if failed else PolicyDenied(said)
+    words, rule = said(decision)
+    return PolicyFailed(words, rule=rule) if failed(decision) else PolicyDenied(words, rule=rule)
+
+
+def said(decision: Decision) -> tuple[str, str]:
+    """All reasons in words, and their codes."""
+    words = "; ".join(f"`{reason.code}`: {reason.message}" for reason in decision.reasons)
+    return words, ", ".join(dict.fromkeys(reason.code for reason in decision.reasons))
+
+
+def failed(decision: Decision) -> bool:
+    """The policy has no answer."""
+    return any(reason.code == "policy_error" for reason in decision.reasons)

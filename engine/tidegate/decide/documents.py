@@ -7,11 +7,9 @@ otherwise never learn which of the two counts.
 import json
 from typing import Any, Final
 
-import yaml
-
 from tidegate.rego.errors import Problem
 from tidegate.rego.source import Source
-from tidegate.rego.values import Value, number, of
+from tidegate.rego.values import Value, number
 
 CODE: Final = "tidegate_bundle_error"
 
@@ -29,7 +27,7 @@ class BaseDocuments:
     def add(self, place: Place, source: Source) -> None:
         """Adds what a file holds, at a place in the data."""
         before = len(self._problems)
-        value = (from_json if source.name.endswith(".json") else from_yaml)(source, self._problems)
+        value = self._read(source)
         if len(self._problems) > before:
             return
         for part in reversed(place):
@@ -37,7 +35,14 @@ class BaseDocuments:
         if type(value) is dict:
             self._join(self.document, value, (), source)
         elif value is not None:  # an empty YAML file is none
-            self._problems.append(_problem(source, 0, "it must hold an object"))
+            self._problems.append(problem(source, 0, "it must hold an object"))
+
+    def _read(self, source: Source) -> Any:
+        if source.name.endswith(".json"):
+            return from_json(source, self._problems)
+        from tidegate.decide.yaml import from_yaml  # most bundles have none, and its reader takes a megabyte
+
+        return from_yaml(source, self._problems)
 
     def _join(self, into: dict[str, Value], value: dict[str, Value], at: Place, source: Source) -> None:
         for name, held in value.items():
@@ -46,7 +51,7 @@ class BaseDocuments:
                 self._join(into[name], held, place, source)
             elif name in into:
                 first = self._owner(place)
-                self._problems.append(_problem(source, 0, f"`data.{'.'.join(place)}` is in `{first}` already"))
+                self._problems.append(problem(source, 0, f"`data.{'.'.join(place)}` is in `{first}` already"))
             else:
                 into[name] = held
                 self._owners[place] = source.name
@@ -61,11 +66,11 @@ def from_json(source: Source, problems: list[Problem]) -> Any:
     try:
         return json.loads(source.text, parse_float=number, parse_constant=_no_constant, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
-        problems.append(_problem(source, error.pos, f"it is not JSON: {error.msg.lower()}"))
+        problems.append(problem(source, error.pos, f"it is not JSON: {error.msg.lower()}"))
     except (ValueError, ArithmeticError) as error:
-        problems.append(_problem(source, 0, f"it is not JSON: {error}"))
+        problems.append(problem(source, 0, f"it is not JSON: {error}"))
     except RecursionError:
-        problems.append(_problem(source, 0, "it is nested too deeply"))
+        problems.append(problem(source, 0, "it is nested too deeply"))
     return None
 
 
@@ -82,44 +87,5 @@ def _object(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
     return made
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as far as it is JSON: a date is a string, a key is a string and stands once, and there are no aliases."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - as the class above declares it
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":merge"))]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.constructor.ConstructorError(None, None, "aliases are not read", mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names: set[str] = set()
-        for key, _ in node.value:
-            name = self.construct_object(key, deep=True)
-            if not isinstance(name, str) or name in names:
-                flaw = "stands twice in one object" if isinstance(name, str) else "is not a string"
-                raise yaml.constructor.ConstructorError(None, None, f"the key `{name}` {flaw}", key.start_mark)
-            names.add(name)
-        return super().construct_mapping(node, deep)
-
-
-def from_yaml(source: Source, problems: list[Problem]) -> Any:
-    """The document of a YAML file; None, and a problem, where it is none."""
-    try:
-        return of(yaml.load(source.text, _Loader))  # noqa: S506 - a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        offset = error.problem_mark.index if error.problem_mark else 0
-        problems.append(_problem(source, offset, f"it is not YAML: {error.problem}"))
-    except (yaml.YAMLError, ValueError) as error:
-        problems.append(_problem(source, 0, f"it is not YAML: {' '.join(str(error).split())}"))
-    except RecursionError:
-        problems.append(_problem(source, 0, "it is nested too deeply"))
-    return None
-
-
-def _problem(source: Source, offset: int, message: str) -> Problem:
+def problem(source: Source, offset: int, message: str) -> Problem:
     return Problem(CODE, message, source, offset, offset + 1)

@@ -146,7 +146,8 @@ class Finding(Told, frozen=True):
 class Bucket(Told, frozen=True):
     """The state of a limit that `data.limits` declares."""
 
-    remaining: Annotated[Number, Meta(description="what can still be drawn")] = None
+    used: Annotated[Number, Meta(description="what is drawn of it, by calls that ended and calls under way")] = None
+    remaining: Annotated[Number, Meta(description="what can still be drawn, of the `max` that is declared")] = None
     reset_s: Annotated[Number, Meta(description="seconds until it is full again")] = None
 
 

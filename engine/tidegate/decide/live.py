@@ -6,9 +6,11 @@ there never was a good one, every call is blocked. The shadow is replaced in the
 policy: a shadow that cannot be compiled is told of and left out. It may stand alone, and then every call passes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from threading import Event, Lock, Thread
+from types import MappingProxyType
+from typing import Any
 
 from msgspec.structs import replace
 from watchfiles import watch
@@ -16,12 +18,49 @@ from watchfiles import watch
 from tidegate.decide.bundle import load
 from tidegate.decide.cache import Cache
 from tidegate.decide.contract import EVERYTHING, refusal
+from tidegate.decide.declared import Declared
+from tidegate.decide.input import Phase
 from tidegate.decide.policy import Policy
+from tidegate.decide.reading import Limits, no_limits
 from tidegate.model import Call, Caller, Decision, Estimate
 from tidegate.rego.errors import PolicyRefused, Problem
 from tidegate.rego.evaluation import BUDGET
 
 LOOK = 1.0  # seconds: how often it is looked whether a path leads elsewhere now, which no watched folder tells
+
+
+class Nothing:
+    """What is asked where no policy is in force; a shadow may stand alone."""
+
+    phases: frozenset[str] = frozenset()
+    declared: Mapping[str, Declared] = MappingProxyType({})
+    alone: None = None  # as Policy.alone
+
+    def __init__(self, decision: Decision, shadow: Policy | None) -> None:
+        self._decision = decision
+        self._shadow = shadow
+
+    def admit(
+        self,
+        call: Call,
+        caller: Caller,
+        estimate: Estimate,
+        ns: int,
+        integration: str | None = None,
+        limits: Limits = no_limits,
+    ) -> Decision:
+        """The same about every call."""
+        if self._shadow is None:
+            return self._decision
+        return replace(self._decision, shadow=self._shadow.admit(call, caller, estimate, ns, integration, limits))
+
+    def decide(self, told: object) -> Decision:
+        """The same about every call."""
+        return self._decision if self._shadow is None else replace(self._decision, shadow=self._shadow.decide(told))
+
+    def judge(self, phase: Phase, told: dict[str, Any]) -> Decision:
+        """Nobody asks about an answer where no policy has said that it wants to."""
+        return self._decision
 
 
 class Live:
@@ -45,6 +84,7 @@ class Live:
         self._cache = cache
         self._told = told
         self._in_force: tuple[Policy | None, Policy | None] = None, None  # they change together
+        self.asked: Policy | Nothing = Nothing(self._without_policy(), None)  # what decides at this moment
         self._refused: dict[Path, str] = {}
         self._reloading = Lock()
         self._stop = Event()
@@ -67,21 +107,9 @@ class Live:
         """Why what the paths hold now is not in force."""
         return list(self._refused.values())
 
-    def admit(self, call: Call, caller: Caller, estimate: Estimate, ns: int) -> Decision:
-        """As Policy.admit, by what is in force at this moment."""
-        policy, shadow = self._in_force
-        if policy is not None:
-            return policy.admit(call, caller, estimate, ns)
-        decision = self._without_policy()
-        return decision if shadow is None else replace(decision, shadow=shadow.admit(call, caller, estimate, ns))
-
     def decide(self, told: object) -> Decision:
         """As Policy.decide, by what is in force at this moment."""
-        policy, shadow = self._in_force
-        if policy is not None:
-            return policy.decide(told)
-        decision = self._without_policy()
-        return decision if shadow is None else replace(decision, shadow=shadow.decide(told))
+        return self.asked.decide(told)
 
     def _without_policy(self) -> Decision:
         """What holds where none was ever in force: a shadow may stand alone."""
@@ -95,7 +123,9 @@ class Live:
             beside = self._newest(self._shadow_path, shadow, "shadow policy")
             if newest is policy and beside is shadow:
                 return False
-            self._in_force = newest and newest.beside(beside), beside
+            policy = newest and newest.beside(beside)
+            self._in_force = policy, beside
+            self.asked = policy or Nothing(self._without_policy(), beside)
             return True
 
     def _newest(self, path: Path | None, last: Policy | None, what: str) -> Policy | None:

@@ -17,9 +17,11 @@ from msgspec.structs import replace
 from tidegate.decide.admission import TYPED, Admission
 from tidegate.decide.bundle import Bundle, load
 from tidegate.decide.cache import Cache
-from tidegate.decide.compiled import Compiled, answer, by_document, compile_bundle, compile_query
+from tidegate.decide.compiled import Compiled, answer, by_document, compile_bundle
 from tidegate.decide.contract import EVERYTHING, NoAnswer, decision, failed, refusal
-from tidegate.decide.input import Situation, completed, document
+from tidegate.decide.declared import Declared, declared
+from tidegate.decide.input import Phase, Situation, completed, document
+from tidegate.decide.reading import Limits, no_limits
 from tidegate.model import Call, Caller, Decision, Estimate
 from tidegate.rego.evaluation import BUDGET, Evaluation
 from tidegate.rego.generate import Program
@@ -49,7 +51,9 @@ class Policy:
         self._budget = budget
         program = compile_bundle(bundle, carries_out, replace(TYPED, budget=budget), cache)
         self._compiled: Compiled = by_document(bundle, program)
+        self.declared: dict[str, Declared] = declared(bundle.data)  # the limits of `input.limits`
         self._admission = Admission(program, bundle.digest, carries_out) if "admission" in self.phases else None
+        self.alone = self._admission  # what `admit` comes down to where no shadow is asked too, else None
         self._queries: OrderedDict[str, Program] = OrderedDict()
         self._lock = Lock()
 
@@ -67,6 +71,7 @@ class Policy:
         """The same policy with another shadow, or with none."""
         made = copy(self)
         made.shadow = shadow
+        made.alone = self._admission if shadow is None else None
         return made
 
     @property
@@ -79,15 +84,32 @@ class Policy:
         """The phases that it has a package for."""
         return self._compiled.phases
 
-    def admit(self, call: Call, caller: Caller, estimate: Estimate, ns: int) -> Decision:
-        """As `decide`, about a call of the gateway's at a moment."""
+    def admit(
+        self,
+        call: Call,
+        caller: Caller,
+        estimate: Estimate,
+        ns: int,
+        integration: str | None = None,
+        limits: Limits = no_limits,
+    ) -> Decision:
+        """As `decide`, about a call of the gateway's at a moment. `limits` gives `input.limits`, if that is read."""
         if self._admission is None:
             enforced = refusal(NO_ADMISSION, self.digest)
         else:
-            enforced = self._admission.decide(call, caller, estimate, ns)
+            enforced = self._admission.decide(call, caller, estimate, ns, integration, limits)
         if self.shadow is None:
             return enforced
-        return replace(enforced, shadow=self.shadow.admit(call, caller, estimate, ns))
+        return replace(enforced, shadow=self.shadow.admit(call, caller, estimate, ns, integration, limits))
+
+    def judge(self, phase: Phase, told: dict[str, Any]) -> Decision:
+        """What a later phase says of a call's finished document, that of `reading.document` with its `output`."""
+        try:
+            evaluation = Evaluation(strict=True, time_ns=told["time"]["ns"], budget=self._budget)
+            said = self._compiled.said(phase, told, evaluation)
+            return decision(phase, said, self.digest, self._carries_out)
+        except Exception as error:
+            return failed(error, self.digest)
 
     def decide(self, told: object) -> Decision:
         """The decision about a call. `told` is the `input` document, or as much of it as is known: what is absent is
@@ -126,6 +148,8 @@ class Policy:
         with self._lock:
             program = self._queries.pop(query, None)
             if program is None:
+                from tidegate.decide.compiling import compile_query
+
                 program = compile_query(self.bundle, query)
             self._queries[query] = program
             if len(self._queries) > QUERIES:

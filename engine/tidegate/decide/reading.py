@@ -5,26 +5,19 @@ yet is null, and null is what policies see. tests/decide/test_reading.py holds t
 `input.py`: every field is in both.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
 from tidegate.decide.input import VERSION, WEEKDAYS, Time
-from tidegate.model import Call, Caller, Estimate
+from tidegate.model import MICRO_CENTS, Call, Caller, Estimate
 from tidegate.rego.generate.typed import Known, Part, Read, Record
 
-PARAMETERS: Final = ("call", "caller", "estimate", "ns")
+PARAMETERS: Final = ("call", "caller", "estimate", "ns", "integration", "limits")
 HOUR: Final = 3_600_000_000_000
 DAY: Final = 24 * HOUR
 JOINED: Final = "\n"  # between the texts of a message's parts
-
-
-def max_tokens(call: Call) -> int | None:
-    return call.fields.output_limit if call.fields is not None else None
-
-
-def answers(call: Call) -> int | None:
-    return call.fields.n if call.fields is not None else None
 
 
 def rfc3339(ns: int) -> str:
@@ -80,6 +73,20 @@ def tools(call: Call) -> list[dict[str, Any]]:
     return found
 
 
+Limits = Callable[[], dict[str, dict[str, Any]]]
+
+
+def no_limits() -> dict[str, dict[str, Any]]:
+    """`input.limits` where none are declared."""
+    return {}
+
+
+def moment(ns: int) -> dict[str, Any]:
+    """`input.time`."""
+    made: dict[str, Any] = msgspec.to_builtins(Time.at(ns))
+    return made
+
+
 class Own(msgspec.Struct, frozen=True):
     """The part of a body that is the caller's own."""
 
@@ -117,7 +124,7 @@ FIELDS: Final[dict[str, dict[str, Part]]] = {
     },
     "caller": {
         "tenant": Read("caller.tenant", "string", few=True),
-        "key": Read("caller.key"),
+        "key": Read("caller.key", few=True),
         "user": Read("caller.user"),
         "roles": Read("list(caller.roles)", "array", costly=True),
         "ip": Read("caller.ip"),
@@ -126,11 +133,11 @@ FIELDS: Final[dict[str, dict[str, Part]]] = {
     "request": {
         "endpoint": Read("call.route.endpoint", "string", few=True),
         "provider": Read("call.route.dialect.name", "string", few=True),
-        "integration": Known(None),
+        "integration": Read("integration"),
         "model": Read("(call.model or None)", few=True),
         "stream": Read("call.stream", "boolean", few=True),
-        "max_tokens": Read("max_tokens(call)", costly=True),
-        "n": Read("answers(call)", costly=True),
+        "max_tokens": Read("call.most"),
+        "n": Read("call.n"),
         "messages": Read("messages(call)", "array", costly=True),
         "tools": Read("tools(call)", "array", costly=True),
         "metadata": Read("metadata(call)", "object", costly=True),
@@ -139,13 +146,13 @@ FIELDS: Final[dict[str, dict[str, Part]]] = {
     "estimate": {
         "prompt_tokens": Read("estimate.prompt_tokens", "number"),
         "prompt_kind": Read("estimate.prompt_kind", "string", few=True),
-        "output_tokens": Known(None),
-        "usd": Known(None),
+        "output_tokens": Read("estimate.output_tokens"),
+        "usd": Read(f"(None if estimate.cost is None else estimate.cost / {MICRO_CENTS})", costly=True),
     },
 }
-NAMES: Final[dict[str, Any]] = {
-    function.__name__: function for function in (max_tokens, answers, rfc3339, messages, tools, metadata)
-} | {"WEEKDAYS": WEEKDAYS}
+NAMES: Final[dict[str, Any]] = {function.__name__: function for function in (rfc3339, messages, tools, metadata)} | {
+    "WEEKDAYS": WEEKDAYS
+}
 
 
 DOCUMENT: Final = _record(
@@ -154,13 +161,21 @@ DOCUMENT: Final = _record(
         "phase": Known("admission"),
         **{name: _record(fields) for name, fields in FIELDS.items()},
         "findings": Known([]),
-        "limits": Known({}),
+        "limits": Read("limits()", "object", costly=True),
     }
 )
 _WHOLE: Final = compile(DOCUMENT.text, "<input>", "eval")
 
 
-def document(call: Call, caller: Caller, estimate: Estimate, ns: int) -> dict[str, Any]:
+def document(
+    call: Call,
+    caller: Caller,
+    estimate: Estimate,
+    ns: int,
+    integration: str | None = None,
+    limits: Limits = no_limits,
+) -> dict[str, Any]:
     """The whole document of a call, for those who need it as one."""
-    made: dict[str, Any] = eval(_WHOLE, {**NAMES, "call": call, "caller": caller, "estimate": estimate, "ns": ns})  # noqa: S307 - from above
+    values = (call, caller, estimate, ns, integration, limits)
+    made: dict[str, Any] = eval(_WHOLE, NAMES | dict(zip(PARAMETERS, values, strict=True)))  # noqa: S307 - from above
     return made

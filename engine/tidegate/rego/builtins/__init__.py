@@ -6,8 +6,9 @@ parts with them. Impure ones, and those whose result can be much larger than the
 first: they spend its budget before they work, and the moment and the random numbers are its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
@@ -37,8 +38,6 @@ class Builtin(Struct, frozen=True):
         return count
 
 
-TABLE: Final[dict[str, Builtin]] = {}
-
 # What a gateway must not do inside a decision, and why. The checker refuses a call to one of these with the reason.
 REFUSED: Final = {
     "http.send": "a decision is a function of its input and data, and may not wait for the network",
@@ -60,46 +59,117 @@ def builtin(
     """Registers the function below it."""
 
     def register(function: Function) -> Function:
-        TABLE[name] = Builtin(name, signature, function, evaluation, pure, deprecated, specialised)
+        TABLE.register(Builtin(name, signature, function, evaluation, pure, deprecated, specialised))
         return function
 
     return register
 
 
-GROUPS: Final = (
-    "aggregates",
-    "arrays",
-    "aws",
-    "bits",
-    "comparison",
-    "crypto",
-    "encoding",
-    "glob",
-    "graph",
-    "graphql",
-    "json",
-    "jsonpatch",
-    "jsonpaths",
-    "jsonschema",
-    "jwt",
-    "net",
-    "numbers",
-    "objects",
-    "output",
-    "parsing",
-    "regex",
-    "semver",
-    "sets",
-    "sprintf",
-    "strings",
-    "templates",
-    "time",
-    "types",
-    "units",
-    "uuid",
-    "x509",
-    "yaml",
-)  # the modules beside this one
+# The modules beside this one, and what each registers. A group is imported with the first look at one of its builtins:
+# most policies call a few, and some groups need much (regular expressions, certificates, YAML).
+GROUPS: Final = {
+    "aggregates": "count sum product max min sort all any",
+    "arrays": "array.concat array.flatten array.reverse array.slice",
+    "aws": "providers.aws.sign_req",
+    "bits": "bits.and bits.or bits.xor bits.negate bits.lsh bits.rsh",
+    "comparison": "eq equal neq lt lte gt gte internal.member_2 internal.member_3",
+    "crypto": (
+        "crypto.md5 crypto.sha1 crypto.sha256 crypto.hmac.md5 crypto.hmac.sha1 crypto.hmac.sha256 crypto.hmac.sha512 "
+        "crypto.hmac.equal"
+    ),
+    "encoding": (
+        "base64.encode base64.decode base64.is_valid base64url.encode base64url.encode_no_pad base64url.decode "
+        "hex.encode hex.decode urlquery.encode urlquery.decode urlquery.encode_object urlquery.decode_object"
+    ),
+    "glob": "glob.match glob.quote_meta",
+    "graph": "graph.reachable graph.reachable_paths walk",
+    "graphql": (
+        "graphql.parse_query graphql.parse_schema graphql.parse graphql.parse_and_verify graphql.is_valid "
+        "graphql.schema_is_valid"
+    ),
+    "json": "json.marshal json.marshal_with_options json.unmarshal json.is_valid",
+    "jsonpatch": "json.patch",
+    "jsonpaths": "json.filter json.remove",
+    "jsonschema": "json.match_schema json.verify_schema",
+    "jwt": (
+        "io.jwt.decode io.jwt.verify_rs256 io.jwt.verify_rs384 io.jwt.verify_rs512 io.jwt.verify_ps256 "
+        "io.jwt.verify_ps384 io.jwt.verify_ps512 io.jwt.verify_es256 io.jwt.verify_es384 io.jwt.verify_es512 "
+        "io.jwt.verify_eddsa io.jwt.verify_hs256 io.jwt.verify_hs384 io.jwt.verify_hs512 io.jwt.decode_verify "
+        "io.jwt.encode_sign io.jwt.encode_sign_raw"
+    ),
+    "net": (
+        "net.cidr_contains net.cidr_intersects net.cidr_overlap net.cidr_is_valid net.cidr_expand net.cidr_merge "
+        "net.cidr_contains_matches"
+    ),
+    "numbers": "plus minus mul div rem abs ceil floor round numbers.range numbers.range_step rand.intn format_int",
+    "objects": "object.get object.keys object.filter object.remove object.union object.union_n object.subset",
+    "output": "internal.print trace",
+    "parsing": "rego.parse_module",
+    "regex": (
+        "regex.match re_match regex.is_valid regex.find_n regex.find_all_string_submatch_n regex.split regex.replace "
+        "regex.template_match regex.globs_match"
+    ),
+    "semver": "semver.is_valid semver.compare",
+    "sets": "and or union intersection set_diff",
+    "sprintf": "sprintf",
+    "strings": (
+        "contains startswith endswith strings.any_prefix_match strings.any_suffix_match strings.count indexof "
+        "indexof_n lower upper substring split trim trim_left trim_right trim_prefix trim_suffix trim_space "
+        "strings.reverse concat replace strings.replace_n internal.template_string"
+    ),
+    "templates": "strings.render_template",
+    "time": (
+        "time.now_ns time.date time.clock time.weekday time.format time.parse_ns time.parse_rfc3339_ns time.add_date "
+        "time.diff time.parse_duration_ns"
+    ),
+    "types": (
+        "type_name is_null cast_null is_boolean cast_boolean is_number is_string cast_string is_array is_object "
+        "cast_object is_set cast_array cast_set to_number"
+    ),
+    "units": "units.parse units.parse_bytes",
+    "uuid": "uuid.rfc4122 uuid.parse",
+    "x509": (
+        "crypto.x509.parse_certificates crypto.x509.parse_and_verify_certificates "
+        "crypto.x509.parse_and_verify_certificates_with_options crypto.x509.parse_certificate_request "
+        "crypto.x509.parse_keypair crypto.x509.parse_rsa_private_key crypto.parse_private_keys"
+    ),
+    "yaml": "yaml.marshal yaml.unmarshal yaml.is_valid",
+}
 
-for _group in GROUPS:
-    import_module(f"tidegate.rego.builtins.{_group}")
+
+class Table(Mapping[str, Builtin]):
+    """All builtins by name. Names are known without any module."""
+
+    def __init__(self, groups: Mapping[str, str]) -> None:
+        self._group_of = {name: group for group, names in groups.items() for name in names.split()}
+        self._registered: dict[str, Builtin] = {}
+
+    def register(self, builtin: Builtin) -> None:
+        self._registered[builtin.name] = builtin
+
+    def __getitem__(self, name: str) -> Builtin:
+        found = self._registered.get(name)
+        if found is None:
+            import_module(f"{__name__}.{self._group_of[name]}")
+            found = self._registered[name]
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._group_of
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._group_of)
+
+    def __len__(self) -> int:
+        return len(self._group_of)
+
+
+def _installed() -> dict[str, str]:
+    """The groups without those that need an extra which is not installed; their builtins are refused."""
+    if find_spec("graphql") is not None:
+        return GROUPS
+    REFUSED.update(dict.fromkeys(GROUPS["graphql"].split(), "it needs what `pip install tidegate[graphql]` installs"))
+    return {group: names for group, names in GROUPS.items() if group != "graphql"}
+
+
+TABLE: Final = Table(_installed())

@@ -5,10 +5,9 @@ functions are refused when a policy is checked.
 """
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any, Final
 
-from tidegate.rego.builtins import REFUSED, Function, builtin
+from tidegate.rego.builtins import Function, builtin
 from tidegate.rego.builtins.operands import mistyped, string
 from tidegate.rego.errors import BuiltinError
 from tidegate.rego.evaluation import Evaluation
@@ -19,14 +18,10 @@ _BOTH: Final = f"query: {_EITHER}, schema: {_EITHER}"
 _OBJECT: Final = "object[any: any]"
 _UNVERIFIED: Final[list[Value]] = [False, {}, {}]
 _CHARACTERS_A_UNIT: Final = 2  # of a text that is parsed
-_INSTALLED: Final = find_spec("graphql") is not None
 
 
 def _builtin(name: str, signature: str) -> Callable[[Function], Function]:
-    if _INSTALLED:
-        return builtin(name, signature, evaluation=True)
-    REFUSED[name] = "it needs what `pip install tidegate[graphql]` installs"
-    return lambda function: function
+    return builtin(name, signature, evaluation=True)
 
 
 @_builtin("graphql.parse_query", f"query: string -> {_OBJECT}")

@@ -3,6 +3,7 @@
 scopes     what is known of the plan's functions before a line is written
 emitter    one function's lines (order: which loops need no order; inline: builtins as expressions; facts)
 unit       all functions together: constants, memo slots, names
+code       a whole plan, through all of them
 program    the functions, loaded, with their data
 runtime    what generated code calls
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.rego import plan
-from tidegate.rego.generate import typed
+from tidegate.rego.generate import fields
 from tidegate.rego.generate.facts import Fact
 from tidegate.rego.generate.inline import different, same
 from tidegate.rego.generate.runtime import lookup_base
@@ -32,7 +32,7 @@ def dot(to: Emitter, statement: plan.Dot, block: Block, at: int, tail: bool) -> 
         return
     source = to.read(statement.source)
     if source.node is not None:
-        if typed.dot(to, source.node, index, target):
+        if fields.dot(to, source.node, index, target):
             return
         source = to.whole(statement.source, source)
     index = to.settled(index)

@@ -12,7 +12,7 @@ from tidegate.rego import plan
 from tidegate.rego.builtins import TABLE, Builtin
 from tidegate.rego.errors import BuiltinError
 from tidegate.rego.generate.facts import NOTHING, Fact
-from tidegate.rego.generate.inline import INLINE, TYPE_TESTS
+from tidegate.rego.generate.inline import INLINE, KINDS, TYPE_TESTS
 from tidegate.rego.generate.scopes import declared, nests
 from tidegate.rego.plan import Block, Operand
 from tidegate.rego.values import SIZED, UNDEFINED, Value
@@ -86,8 +86,13 @@ def emit_call(to: Emitter, variable: str, name: str, args: list[str]) -> None:
     """Calls a rule or function, or takes what it gave in this evaluation already."""
     function, given = to.unit.called(to, name)
     call = f"{function}({', '.join([*given, *args, to.memo])})"
-    slot = to.unit.slot(name, to.unit.mode(to)) if to.unit.knowledge.rule(name) else None
-    if slot is None:
+    mode = to.unit.mode(to)
+    slot = to.unit.slot(name, mode) if to.unit.knowledge.rule(name) else None
+    kept = to.unit.kept_in(name, mode)
+    if kept:  # looked up here: most rules that are kept are there, and a call costs more than that
+        to.emit(f"{variable} = {kept}")
+        to.emit(f"if {variable} is MISSING: {variable} = {call}")
+    elif slot is None:
         to.emit(f"{variable} = {call}")
     else:
         to.emit(f"{variable} = {to.memo}[{slot}]")
@@ -126,9 +131,24 @@ def _builtin(to: Emitter, statement: plan.Call, test: bool) -> None:
         to.compute(target, text, kind, defined, sharing=sharing)
     elif kind == "boolean":
         to.guard(f"not {text}" if defined else f"{text} is not True")
+        _seen_to_be(to, name, statement.args[0])
     else:
         to.emit(f"l{target} = {text}")
         to.guard(f"l{target} is U or l{target} is False")
+
+
+def _seen_to_be(to: Emitter, name: str, operand: Operand) -> None:
+    """Behind a test of its type an operand has that type."""
+    kind = KINDS.get(name)
+    if kind is None or type(operand) is not int:
+        return
+    fact = to.env.get(operand)
+    if fact is not None and fact.stable and fact.kind == "any":
+        fact = to.env[operand] = to.there(fact)
+        fact.kind = kind
+        for sharing, other in to.shared.items():
+            if other.text == fact.text:
+                to.shared[sharing] = fact
 
 
 def _strain(to: Emitter, operands: list[Operand], facts: list[Fact], builtin: Builtin) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tidegate.rego.generate import typed
+from tidegate.rego.generate import fields
 from tidegate.rego.generate.facts import Fact, kind_of
 from tidegate.rego.generate.frames import DEEPEST, Frame, Unreachable
 from tidegate.rego.generate.scopes import Scopes
@@ -239,7 +239,7 @@ class Emitter:
         """A composite that was not put together yet, put together."""
         assert type(operand) is int
         if fact.node is not None:
-            made = typed.whole(fact.node)
+            made = fields.whole(fact.node)
         else:
             assert fact.parts is not None
             made = self.composite(fact.kind, fact.parts)
@@ -276,7 +276,7 @@ class Emitter:
     def settled(self, fact: Fact) -> Fact:
         """A fact whose text is the whole value."""
         if fact.node is not None:
-            return typed.whole(fact.node)
+            return fields.whole(fact.node)
         return fact if fact.parts is None else self.composite(fact.kind, fact.parts)
 
     def light(self, fact: Fact) -> bool:

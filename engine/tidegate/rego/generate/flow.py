@@ -49,7 +49,7 @@ def reset(to: Emitter, statement: plan.Reset, block: Block, at: int, tail: bool)
 
 def returns(to: Emitter, statement: plan.Return, block: Block, at: int, tail: bool) -> None:
     text = to.settled(to.fact(statement.source)).text
-    to.result(f"{to.finish}({text})" if to.finish else text)
+    to.result(f"{to.finish}({text}) if {text} else {to.unit.nothing(to.name)}" if to.finish else text)
     raise Unreachable
 
 

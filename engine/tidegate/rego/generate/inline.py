@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Inline: TypeAlias = "tuple[str, str, bool] | None"
 INLINE: Final[dict[str, Callable[..., Inline]]] = {}
+KINDS: Final[dict[str, str]] = {}  # of what has passed a test of its type
 
 
 def inline(*names: str) -> Callable[[Callable[..., Inline]], Callable[..., Inline]]:
@@ -34,10 +35,17 @@ def _ordering(operator: str) -> Callable[..., Inline]:
         numbers = f"{a.text} {operator} {b.text}"
         if a.kind == b.kind and a.kind in ("number", "string"):
             return f"({numbers})", "boolean", True
-        tests = [f"type({fact.text}) is int" for fact in (a, b) if fact.kind != "number"]
+        # Python orders whole numbers and floats exactly, so that their types need only be seen to be numbers
+        tests = [
+            f"(type({fact.text}) is int or type({fact.text}) is float)" for fact in (a, b) if fact.kind != "number"
+        ]
         if any(fact.kind not in ("number", "any") for fact in (a, b)):
             return f"(compare({a.text}, {b.text}) {operator} 0)", "boolean", True
-        return f"({numbers} if {' and '.join(tests)} else compare({a.text}, {b.text}) {operator} 0)", "boolean", True
+        text = f"({numbers} if {' and '.join(tests)} else compare({a.text}, {b.text}) {operator} 0)"
+        above = {">": a, "<": b}.get(operator)
+        if above is not None and above.kind == "any":
+            text = f"({above.text} is not None and {text})"  # nothing is below null: what nobody has said is no maximum
+        return text, "boolean", True
 
     return compared
 
@@ -166,6 +174,7 @@ for _name, _python, _kind in (
     ("is_set", "is RegoSet", "set"),
 ):
     inline(_name)(_typed(_python, _kind))
+    KINDS[_name] = _kind
 TYPE_TESTS: Final = frozenset(("is_string", "is_number", "is_boolean", "is_array", "is_object", "is_set", "is_null"))
 
 

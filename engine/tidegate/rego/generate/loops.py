@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.rego import plan
-from tidegate.rego.generate import access, calls, order, siblings, typed
+from tidegate.rego.generate import access, calls, fields, order, siblings
 from tidegate.rego.generate.facts import Fact, kind_of
 from tidegate.rego.generate.frames import DEEPEST, Frame, Unreachable
 from tidegate.rego.plan import Block
@@ -65,7 +65,7 @@ def _field(to: Emitter, path: siblings.Path) -> Fact | None:
     root, names = path
     fact: Fact | None = to.env[root]
     if fact is not None and fact.node is not None:
-        return typed.field(fact.node, names)
+        return fields.field(fact.node, names)
     for name in names:
         fact = to.shared.get((".", fact.text, repr(name))) if fact is not None else None
     return fact

@@ -11,11 +11,12 @@ from tidegate.rego.evaluation import Evaluation
 from tidegate.rego.generate import loops
 from tidegate.rego.generate.emitter import Emitter
 from tidegate.rego.generate.facts import NOTHING, Fact
+from tidegate.rego.generate.fields import Fields
 from tidegate.rego.generate.frames import Frame
 from tidegate.rego.generate.inline import TYPE_TESTS
 from tidegate.rego.generate.link import Row
 from tidegate.rego.generate.scopes import Knowledge, statements
-from tidegate.rego.generate.typed import Collector, Fields, Typed
+from tidegate.rego.generate.typed import Collector, Typed
 from tidegate.rego.plan import DATA, INPUT
 from tidegate.rego.values import UNDEFINED, Key, RegoSet, Value
 
@@ -56,6 +57,7 @@ class Unit:
         self.slots: dict[str, int] = {}
         self.source: list[str] = []
         self._held: dict[int, str] = {}
+        self._caches: dict[str, str] = {}
         self._labels = 0
         self._wanted: list[tuple[str, str]] = []
         self._queued: set[tuple[str, str]] = set()
@@ -214,11 +216,8 @@ class Unit:
             emitter.finish = self.recipe("C", "finish", name)
         keys = self.kept_by(name, mode)
         if keys:
-            emitter.kept = self.recipe("C", "cache")
-            together = ", ".join(keys)
-            emitter.emit(f"read = {together if len(keys) == 1 else f'({together})'}")
-            emitter.emit(f"r = {emitter.kept}.get(read, MISSING)")
-            emitter.emit("if r is not MISSING: return r")
+            emitter.kept = self._cache(name)
+            emitter.emit(f"read = {_together(keys)}")
         if self.charged(emitter):
             inner = sum(call.function in self.numbers for call, _ in scopes.functions)
             if inner:
@@ -255,12 +254,14 @@ class Unit:
 
     def _wanted_rule(self, name: str, collector: Collector | None) -> str:
         if name not in self.knowledge.functions:
-            return "U" if collector is None else self.recipe("C", "converted", name, [])
+            return "U" if collector is None else self.nothing(name)
         if name not in self.constants:
             assert self.typed is not None
             call = f"{self.want(name, 't')}({', '.join(self.typed.params)}, M)"
-            slot = self.slot(name, "t")
-            if slot is not None:
+            slot, kept = self.slot(name, "t"), self.kept_in(name, "t")
+            if kept:
+                call = f"({call} if (r := {kept}) is MISSING else r)"
+            elif slot is not None:
                 call = f"({call} if M[{slot}] is MISSING else M[{slot}])"
             return call if collector is None or name not in self._readers else self._as_set(name, call)
         value = self.constants[name]
@@ -292,6 +293,18 @@ class Unit:
     def kept_by(self, name: str, mode: str) -> list[str]:
         """The expressions by which a rule's result is kept from evaluation to evaluation, if it is."""
         return self._fields.keys(name) if self._fields is not None and mode == "t" else []
+
+    def kept_in(self, name: str, mode: str) -> str:
+        """The expression that finds a result that was kept, or MISSING; empty where none is."""
+        keys = self.kept_by(name, mode)
+        return f"{self._cache(name)}.get({_together(keys)}, MISSING)" if keys else ""
+
+    def _cache(self, name: str) -> str:
+        """The name of what keeps a rule's results from evaluation to evaluation."""
+        found = self._caches.get(name)
+        if found is None:
+            found = self._caches[name] = self.recipe("C", "cache")
+        return found
 
     def always_defined(self, name: str) -> bool:
         """Whether a function's result is a composite that its first statement makes."""
@@ -341,6 +354,10 @@ class Unit:
         function = self.knowledge.functions[emitter.name]
         return self.typed.rules.get(emitter.name) if local == function.result else None
 
+    def nothing(self, name: str) -> str:
+        """A name for what stands for the empty set of a rule."""
+        return self.recipe("C", "converted", name, [])
+
     def collected(self, emitter: Emitter, statement: plan.Add) -> str:
         """The expression of an element of such a set."""
         fact = emitter.read(statement.value)
@@ -374,6 +391,11 @@ class Unit:
         if type(value) is str and len(value) > LARGEST:
             return NOTHING
         return value if self.foldable(value) else NOTHING
+
+
+def _together(keys: list[str]) -> str:
+    """One expression for what a result is kept by."""
+    return keys[0] if len(keys) == 1 else f"({', '.join(keys)})"
 
 
 def accepted(collector: Collector, element: Value) -> bool:
