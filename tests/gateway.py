@@ -1,18 +1,22 @@
 """A real gateway for tests: its own process tree, its own ports, its own data directory."""
 
+import atexit
 import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+OPEN = Path(__file__).parent / "policies" / "open"  # every call passes: where the settings have no [policy]
 START = 20.0  # seconds; generous, because the machines of CI are slow
 
 
@@ -31,6 +35,9 @@ class Gateway:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        ledger = str(folder.absolute() / ".tidegate" / "ledger")  # its part of shared memory stays for its successor
+        self.memory = Path(f"/dev/shm/tidegate-{os.getuid()}-{sha256(ledger.encode()).hexdigest()[:16]}")
+        atexit.register(shutil.rmtree, self.memory, ignore_errors=True)
         self.port = self.admin_port = free_port()
         while self.admin_port == self.port:
             self.admin_port = free_port()
@@ -43,6 +50,8 @@ class Gateway:
     def write(self, settings: str) -> None:
         """The settings file: TOML tables, with further keys of [serve] before a line `#rest` where there are any."""
         serve, _, rest = settings.partition("#rest\n") if "#rest\n" in settings else ("", "", settings)
+        if "[policy]" not in settings:
+            rest += f'\n[policy]\npath = "{OPEN}"\n'
         self.file.write_text(
             f'[serve]\nlisten = ["127.0.0.1:{self.port}"]\nadmin = "127.0.0.1:{self.admin_port}"\n'
             f"workers = {self.workers}\n{serve}\n{rest}"

@@ -7,7 +7,7 @@ import pytest
 
 ENGINE = Path(__file__).parent.parent / "engine" / "tidegate"
 STEPS = {"accept", "identify", "decide", "limit", "forward", "count", "record"}
-SHARED = {"wire", "model", "clock", "errors", "settings"}
+SHARED = {"wire", "model", "clock", "counters", "errors", "settings"}
 ALLOWED = {
     **dict.fromkeys(STEPS, SHARED),  # steps do not import one another; pipeline.py joins them
     "forward": SHARED | {"configuration"},  # resolves the references to credentials
@@ -16,10 +16,15 @@ ALLOWED = {
     "wire": {"errors"},
     "model": {"wire"},
     "clock": set(),
+    "counters": set(),
     "errors": set(),
     "settings": set(),
     "configuration": {"errors", "settings"},
-    "pipeline": SHARED | STEPS,
+    "run": SHARED | STEPS,
+    "pipeline": SHARED | STEPS | {"run"},
+    "turns": {"clock", "errors", "record"},
+    "governed": SHARED | {"record", "run", "engine"},  # its engine for the types alone
+    "engine": SHARED | STEPS | {"run", "turns", "governed", "serve"},  # of serve what a worker is made of, no process
 }
 IMPORT = re.compile(r"^\s*(?:from|cimport|import)\s+tidegate\.(\w+)", re.M)
 

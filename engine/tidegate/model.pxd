@@ -4,7 +4,7 @@ cimport cython
 @cython.freelist(16)
 cdef class Call:
     cdef readonly bytes run, query, body
-    cdef readonly object route, fields
+    cdef readonly object route, fields, most, n
     cdef readonly dict headers
     cdef readonly str model
     cdef readonly bint stream

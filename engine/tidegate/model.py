@@ -33,6 +33,8 @@ class Call:
         self.fields = fields
         self.model = fields.model if fields is not None else ""
         self.stream = fields is not None and fields.stream is True
+        self.most = fields.output_limit if fields is not None else None  # tokens of one answer, as the caller put it
+        self.n = fields.n if fields is not None else None  # answers
 
 
 class Caller(Struct, frozen=True, eq=False):
@@ -88,6 +90,7 @@ Period = Annotated[
 ]
 Zone = Annotated[str, Meta(extra={"takes": "the name of a time zone such as `Europe/Berlin`"})]
 
+MICRO_CENTS: Final = 100_000_000  # of a dollar
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 CALENDAR: Final = ("day", "week", "month", "total")
 LONGEST_PERIOD: Final = 366 * 86_400
@@ -213,12 +216,13 @@ class Estimate(Struct, frozen=True, eq=False):
 
     prompt_tokens: int
     prompt_kind: Literal["exact", "calibrated", "estimated"]
+    output_tokens: int | None = None  # the most that the answers can have; None: nobody knows
+    cost: int | None = None  # the most that the call can cost, in micro-cents; None: nobody knows
 
-
-class Hold(Struct, frozen=True, eq=False):
-    """limit: what a call has drawn and must settle or give back."""
-
-    tokens: int = 0
+    @property
+    def usd(self) -> float | None:
+        """The cost in dollars."""
+        return None if self.cost is None else self.cost / MICRO_CENTS
 
 
 class Usage(Struct, frozen=True, eq=False):
@@ -249,4 +253,4 @@ class Outcome(Struct, frozen=True, eq=False):
     status: int
     error: str | None = None
     client_left: bool = False
-    usage: Usage | None = None
+    reached: bool = True  # the provider got the call; else nobody can have billed it

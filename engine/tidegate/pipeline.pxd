@@ -4,22 +4,24 @@ from tidegate.accept._head cimport Request
 from tidegate.accept.connection cimport Connection
 from tidegate.clock cimport Clock
 from tidegate.count.metering cimport Metering, Meters
-from tidegate.decide.decision cimport decide
 from tidegate.forward.relay cimport Relay
 from tidegate.forward.way cimport Way, Ways
 from tidegate.identify.caller cimport identify
 from tidegate.identify.held cimport Keys
-from tidegate.limit.hold cimport acquire, settle
+from tidegate.counters cimport Counters
+from tidegate.limit.hold cimport Holder
 from tidegate.model cimport Call
 from tidegate.record._runs cimport RunIds
 from tidegate.record.account cimport Account
 from tidegate.record.evidence cimport Evidence
+from tidegate.run cimport Rules, Run
 from tidegate.wire.reader cimport Reader
 
 cdef class Snapshot:
-    cdef readonly object settings, policy
+    cdef readonly object settings
     cdef readonly Ways ways
     cdef readonly Meters meters
+    cdef readonly Rules rules
     cdef dict readers
 
     @cython.locals(reader=Reader)
@@ -32,6 +34,8 @@ cdef class Pipeline:
     cdef readonly Snapshot snapshot
     cdef readonly object limits
     cdef Keys _keys
+    cdef Holder _holder
+    cdef Counters _counters
     cdef Evidence _evidence
     cdef RunIds _runs
     cdef object _threads
@@ -39,22 +43,29 @@ cdef class Pipeline:
 
     @cython.locals(now=Snapshot, call=Call)
     cpdef begin(self, Connection client, Request request)
-    @cython.locals(way=Way, account=Account)
+    @cython.locals(passage=Passage, account=Account)
     cpdef _go_on(self, Snapshot now, Connection client, Call call, caller, known)
-    @cython.locals(underway=Underway, relay=Relay, head=bytes, body=bytes)
-    cpdef _admit(self, Snapshot now, Connection client, Call call, caller, Account account, Way way, Metering metering)
+    @cython.locals(meters=Meters, call=Call)
+    cpdef bint _metered(self, Connection client, Passage passage, Way way, str model) except -1
+    @cython.locals(way=Way)
+    cpdef _decide(self, Connection client, Passage passage)
+    @cython.locals(relay=Relay)
+    cpdef _leave(self, Connection client, Passage passage)
     cpdef bytes new_run(self)
 
-@cython.freelist(16)
-cdef class Underway:
-    cdef readonly Call call
+cdef class Passage(Run):
+    cdef readonly Snapshot now
+    cdef readonly Way way
+    cdef readonly Metering counted
+    cdef readonly str model
+    cdef public tuple fallback
     cdef Evidence _evidence
-    cdef Account _account
-    cdef object _seq, _hold, _meter
-    cdef Way _way
-    cdef Metering _metering
+    cdef object _seq
 
-    cpdef bytes feed(self, bytes read)
+    cpdef goes(self, Way way, str model, Metering metering)
+    @cython.locals(way=Way, body=bytes, head=bytes)
+    cpdef depart(self, Relay relay)
+    cpdef bint again(self, int status, error, Relay relay) except -1
     cpdef bint first(self, Relay relay) except -1
     cpdef bint ended(self, ended, Relay relay) except -1
 

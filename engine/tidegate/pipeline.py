@@ -2,10 +2,10 @@
 
     accept -> identify -> decide -> limit -> forward -> count -> record
 
-`begin` takes a call from its first step to the provider; `Underway` is the call while its answer passes, and
-`Underway.ended` takes it from there to its record. Between the two the relay passes bytes on by itself, and `count`
+`begin` takes a call from its first step to the provider; `Passage` is the call while its answer passes, and
+`Passage.ended` takes it from there to its record. Between the two the relay passes bytes on by itself, and `count`
 reads them as they pass. The steps do not know each other; what passes between them are the small frozen values of
-`model.py`, and only here are they joined.
+`model.py`, and only here and in `run.py`, which has what needs no network, are they joined.
 
 Everything runs in the callbacks of one loop. A step that refuses raises, the caller gets the error in the shape of
 its dialect, and the refusal is recorded like any outcome; before a caller is known it is only counted. Whatever takes
@@ -21,20 +21,21 @@ from typing import TYPE_CHECKING
 from tidegate.accept._head import Request
 from tidegate.accept.connection import Connection
 from tidegate.clock import Clock
-from tidegate.count._meter import Meter
-from tidegate.count.metering import NO_PROMPT, Metering, Meters
-from tidegate.decide.decision import decide, denied
+from tidegate.count.metering import Metering, Meters
+from tidegate.counters import Counters
 from tidegate.errors import TidegateError
 from tidegate.forward.relay import Framer, Relay
 from tidegate.forward.way import Way, Ways
 from tidegate.identify.caller import identify
 from tidegate.identify.held import Keys
-from tidegate.limit.hold import acquire, settle
-from tidegate.model import Call, Caller, Hold, Outcome
+from tidegate.limit.hold import Holder
+from tidegate.limit.limits import Limits
+from tidegate.model import Call, Caller, Outcome
 from tidegate.record._runs import RunIds
 from tidegate.record.account import Account
 from tidegate.record.evidence import Evidence, Known
 from tidegate.record.unrecorded import Unrecorded
+from tidegate.run import Rules, Run
 from tidegate.settings import Settings
 from tidegate.wire.dialect import Route
 from tidegate.wire.reader import Reader
@@ -46,11 +47,11 @@ if TYPE_CHECKING:
 class Snapshot:
     """Everything that is set: a call uses one from its start to its end."""
 
-    def __init__(self, settings: Settings, ways: Ways, meters: Meters, policy: "Live | None") -> None:
+    def __init__(self, settings: Settings, ways: Ways, meters: Meters, policy: "Live") -> None:
         self.settings = settings
         self.ways = ways
         self.meters = meters
-        self.policy = policy
+        self.rules = Rules(policy, settings.limits, settings.policy)
         self.readers: dict[Route, Reader] = {}
 
     def read(self, request: Request, run: bytes) -> Call:
@@ -68,12 +69,23 @@ class Snapshot:
 class Pipeline:
     """One worker's path."""
 
-    def __init__(self, snapshot: Snapshot, keys: Keys, evidence: Evidence, clock: Clock, threads: Executor) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        keys: Keys,
+        limits: Limits,
+        evidence: Evidence,
+        counters: Counters,
+        clock: Clock,
+        threads: Executor,
+    ) -> None:
         self.clock = clock
         self.draining = False
         self.connections: set[Connection] = set()
         self._keys = keys
+        self._holder = Holder(limits)
         self._evidence = evidence
+        self._counters = counters
         self._runs = RunIds()
         self._threads = threads
         self._buffered = 0
@@ -123,100 +135,107 @@ class Pipeline:
     def _go_on(self, now: Snapshot, client: Connection, call: Call, caller: Caller, known: Known) -> None:
         """What is to become of a call whose caller is known."""
         account = Account(self._evidence, call, known, now.settings.record.evidence)
+        passage = Passage(now, self._holder, self._counters, call, caller, account, self._evidence)
         try:
             names = now.ways.models(call.route.dialect, caller) if call.fields is None else None
             if names is not None:
-                self._list(now, client, call, caller, account, names)
-                return
-            way = now.ways.choose(call, caller)
-            if now.meters.is_long(call):
-                self._count_aside(now, client, call, caller, account, way)
-            else:
-                metering = now.meters.open(call, way.model(call), way.provider)
-                self._admit(now, client, call, caller, account, way, metering)
+                self._list(client, passage, names)
+            elif self._metered(client, passage, now.ways.choose(call, caller, call.model), call.model):
+                self._decide(client, passage)
         except TidegateError as error:
-            self._refuse(client, call, account, error)
+            self._refuse(client, passage, error)
 
-    def _count_aside(
-        self, now: Snapshot, client: Connection, call: Call, caller: Caller, account: Account, way: Way
-    ) -> None:
-        """Counts a long prompt in a thread; the path goes on when that is done, unless the client has left by then."""
+    def _metered(self, client: Connection, passage: "Passage", way: Way, model: str) -> bool:
+        """Counts the prompt for a model. False where that takes long: then a thread does it, and the path goes on when
+        that is done, unless the client has left by then.
+        """
+        call, meters = passage.call, passage.now.meters
+        if not meters.is_long(call):
+            passage.goes(way, model, meters.open(call, way.model(model), way.provider, passage.counted))
+            return True
+        self._count_aside(client, passage, way, model)
+        return False
+
+    def _count_aside(self, client: Connection, passage: "Passage", way: Way, model: str) -> None:
+        """Counts a long prompt in a thread."""
+        call, open_ = passage.call, passage.now.meters.open
         aside = client.answering = Aside(client, call.run)
 
-        def counted(found: "Future[Metering]") -> None:
+        def done(found: "Future[Metering]") -> None:
             if aside.over:
                 return
             client.answering = None
             try:
-                self._admit(now, client, call, caller, account, way, found.result())
+                passage.goes(way, model, found.result())
+                self._go_on_with(client, passage)
             except TidegateError as error:
-                self._refuse(client, call, account, error)
+                self._refuse(client, passage, error)
 
-        loop = get_running_loop()
-        work = loop.run_in_executor(self._threads, now.meters.open, call, way.model(call), way.provider)
-        work.add_done_callback(counted)
+        work = get_running_loop().run_in_executor(
+            self._threads, open_, call, way.model(model), way.provider, passage.counted
+        )
+        work.add_done_callback(done)
 
-    def _admit(
-        self,
-        now: Snapshot,
-        client: Connection,
-        call: Call,
-        caller: Caller,
-        account: Account,
-        way: Way,
-        metering: Metering,
-    ) -> None:
-        """All is known of the call that can be known: decides about it, takes what that asks for, and sends it."""
-        price = metering.price
-        account.routed(way.name, price.model if price is not None else "", now.meters.prices.digest)
-        decision = decide(call, caller, metering.estimate, now.policy)
-        account.decided(decision, metering.estimate)
-        if decision.action == "block":
-            raise denied(decision)
-        hold = acquire(decision)
-        body = way.body(call)
-        seq = account.intent(body, way.edits(call))
-        underway = Underway(call, self._evidence, account, seq, hold, way, metering)
-        relay = Relay(underway, client, now.settings.forward, self.clock)
+    def _go_on_with(self, client: Connection, passage: "Passage") -> None:
+        """A prompt was counted aside: before the decision, or after one that sends the call elsewhere."""
+        if passage.decided:
+            self._leave(client, passage)
+        else:
+            self._decide(client, passage)
+
+    def _decide(self, client: Connection, passage: "Passage") -> None:
+        """All is known of the call that can be known: decides about it, and where it goes."""
+        passage.decide()
+        route = passage.decision.route
+        if route is None:
+            self._leave(client, passage)
+            return
+        ways, call, caller = passage.now.ways, passage.call, passage.caller
+        model = route.model or call.model
+        passage.fallback = route.fallback
+        if route.integration is not None:
+            way = ways.named(route.integration, call, caller)
+        elif route.model is not None:
+            way = ways.choose(call, caller, model)
+        else:
+            way = passage.way
+        same = way is passage.way and model == passage.model
+        if same or self._metered(client, passage, way, model):
+            self._leave(client, passage)
+
+    def _leave(self, client: Connection, passage: "Passage") -> None:
+        """Takes what the decision asks for, and sends the call."""
+        passage.take()
+        relay = Relay(passage, client, passage.now.settings.forward, self.clock)
+        passage.depart(relay)
         client.answering = relay
-        head = way.head(call, len(body))
-        if account.mode != "strict" or not self._evidence.wait(seq, Departure(way, relay, head, body)):
-            way.origin.send(relay, head, body)
 
-    def _list(
-        self,
-        now: Snapshot,
-        client: Connection,
-        call: Call,
-        caller: Caller,
-        account: Account,
-        names: tuple[str, ...],
-    ) -> None:
+    def _list(self, client: Connection, passage: "Passage", names: tuple[str, ...]) -> None:
         """Answers with the models that the settings list; nothing leaves, and nothing is used."""
-        decision = decide(call, caller, NO_PROMPT, now.policy)
-        account.decided(decision, NO_PROMPT)
-        if decision.action == "block":
-            raise denied(decision)
+        call = passage.call
+        passage.metered(passage.now.meters.open(call, "", ""), "", "")
+        passage.decide()
+        passage.take()
         body = call.route.dialect.models(names)
-        seq = account.outcome(Outcome(200), None, None, 0)
-        self._answer(client, call, account, seq, partial(client.reply, body, call.run))
+        lines = passage.lines()
+        self._answer(client, passage, passage.settle(Outcome(200)), partial(client.reply, body, call.run, lines))
 
-    def _refuse(self, client: Connection, call: Call, account: Account, error: TidegateError) -> None:
+    def _refuse(self, client: Connection, passage: "Passage", error: TidegateError) -> None:
         """The call goes no further."""
         if not isinstance(error, Unrecorded):
             try:
-                seq = account.refused(error)
-                self._answer(client, call, account, seq, partial(client.refuse, error, call.run))
+                seq = passage.refuse(error)
+                self._answer(client, passage, seq, partial(client.refuse, error, passage.call.run))
                 return
             except Unrecorded as unrecorded:
                 error = unrecorded
         self.refused(error)
-        client.refuse(error, call.run)
+        client.refuse(error, passage.call.run)
 
-    def _answer(self, client: Connection, call: Call, account: Account, seq: int, say: Callable[[], None]) -> None:
+    def _answer(self, client: Connection, passage: "Passage", seq: int, say: Callable[[], None]) -> None:
         """Answers by ourselves, as soon as the record is durable that the answer relies on."""
-        held = Answer(client, call.run, say)
-        if account.mode != "async" and self._evidence.wait(seq, held):
+        held = Answer(client, passage.call.run, say)
+        if passage.account.mode != "async" and self._evidence.wait(seq, held):
             client.answering = held
         else:
             say()
@@ -230,6 +249,7 @@ class Pipeline:
     def refused(self, error: TidegateError) -> None:
         """Counts a request that was refused before a caller was known."""
         self._evidence.refused(error.code)
+        self._counters.refused(error.code)
 
     def connect(self) -> Connection:
         """A protocol for a new client."""
@@ -250,88 +270,88 @@ class Pipeline:
         return size < 0 or self._buffered <= self.limits.buffered
 
 
-class Underway:
-    """A call on its way, with all that the steps said of it: the relay's `Course`, and a stream's `Framer`."""
+class Passage(Run):
+    """A call on its way to a provider and back: the relay's `Course`."""
 
     def __init__(
-        self, call: Call, evidence: Evidence, account: Account, seq: int, hold: Hold, way: Way, metering: Metering
+        self,
+        now: Snapshot,
+        holder: Holder,
+        counters: Counters,
+        call: Call,
+        caller: Caller,
+        account: Account,
+        evidence: Evidence,
     ) -> None:
-        self.call = call
+        self._begin(now.rules, holder, counters, call, caller, account)
+        self.now = now
+        self.model = ""  # that is asked for, as the integration knows it
+        self.fallback: tuple[str, ...] = ()  # the integrations that are asked when this one does not answer
+        self.counted: Metering | None = None  # the prompt, for the model that is asked
         self._evidence = evidence
-        self._account = account
-        self._seq = seq  # of the intent
-        self._hold = hold
-        self._way = way
-        self._metering = metering
-        self._meter: Meter | None = None
+        self._seq = 0  # of the intent
 
-    # a stream, event by event
+    def goes(self, way: Way, model: str, metering: Metering) -> None:
+        """Which integration it goes to."""
+        self.way = way
+        self.model = model
+        self.counted = metering
+        self.metered(metering, way.name, self.now.meters.prices.digest)
 
-    def stream(self) -> Framer:
+    def depart(self, relay: Relay) -> None:
+        """Sends it, as soon as its evidence allows that."""
+        way, call = self.way, self.call
+        try:
+            body, edits = way.body(call, way.model(self.model), self.lowered())
+            self._seq = self.leave(body, edits)
+        except BaseException:
+            self.release()
+            raise
+        head = way.head(call, len(body))
+        if self.account.mode != "strict" or not self._evidence.wait(self._seq, Departure(way, relay, head, body)):
+            way.origin.send(relay, head, body)
+
+    def again(self, status: int, error: str, relay: Relay) -> bool:
+        """The provider does not answer, and the client has heard nothing: whether another one was asked, or the client
+        is told why not.
+        """
+        if not self.fallback:
+            return False
+        name, self.fallback = self.fallback[0], self.fallback[1:]
+        now, call = self.now, self.call
+        self.moved(status, error)
+        relay.reached = False  # nobody has it now: who was asked has refused it
+        try:
+            way = now.ways.named(name, call, self.caller)
+            metering = now.meters.open(call, way.model(self.model), way.provider, self.counted)
+            self.goes(way, self.model, metering)
+            self.take()
+            self.depart(relay)
+        except TidegateError as failed:
+            relay.fail(failed)
+        return True
+
+    def streams(self) -> Framer:
         """The answer is a stream of events."""
-        self._meter = self._metering.stream(self._way.asks_usage(self.call))
+        self.stream(self.way.asks_usage(self.call))
         return self
-
-    @property
-    def overflow(self) -> bool:
-        """An unfinished event is larger than the limit."""
-        return self._meter is not None and self._meter.overflow
-
-    def feed(self, read: bytes) -> bytes:
-        """The bytes that may go on after this read."""
-        assert self._meter is not None
-        self._account.came(read)
-        passed = self._meter.feed(read)
-        if passed:
-            self._account.went(passed)
-        return passed
-
-    def rest(self) -> bytes:
-        """What stands after the last event, when the stream has ended by itself."""
-        assert self._meter is not None
-        left = self._meter.rest()
-        self._account.went(left)
-        return left
-
-    # any other answer
-
-    def plain(self, body: bytes) -> None:
-        """The whole answer."""
-        self._metering.plain(body)
-
-    def piece(self, body: bytes) -> None:
-        """A piece of an answer that is too large to hold."""
-        self._metering.piece(body)
-
-    def body(self, body: bytes) -> None:
-        """Bytes of an answer that is no stream, as they pass."""
-        self._account.came(body)
-        self._account.went(body)
-
-    # its ends
 
     def said(self, event: bytes) -> None:
         """An event of our own ends the stream."""
-        self._account.went(event)
+        self.account.went(event)
 
     def first(self, relay: Relay) -> bool:
         """Whether the first byte has to wait."""
-        return self._account.mode != "async" and self._evidence.wait(self._seq, relay)
+        return self.account.mode != "async" and self._evidence.wait(self._seq, relay)
 
     def ended(self, ended: Outcome, relay: Relay) -> bool:
-        """forward is done, however it went: settle, record; whether the last bytes have to wait."""
-        metering, reported, counted, cost = self._metering, None, None, 0
-        if metering.charged:
-            reported, counted = metering.reported, metering.counted()
-            usage = metering.settled(counted, ended.error is None and not ended.client_left)
-            settle(self._hold, usage)
-            cost = metering.cost(usage)
+        """forward is done, however it went; whether the last bytes have to wait."""
         try:
-            seq = self._account.outcome(ended, reported, counted, cost)
+            seq = self.settle(ended)
         except Unrecorded as error:  # the answer must not be completed as if it were on record
             get_running_loop().call_soon(relay.lost, error)
             return True
-        return self._account.mode != "async" and not ended.client_left and self._evidence.wait(seq, relay)
+        return self.account.mode != "async" and not ended.client_left and self._evidence.wait(seq, relay)
 
 
 class Departure:

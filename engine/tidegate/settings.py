@@ -33,7 +33,7 @@ class Serve(Section, frozen=True):
     """The processes and what they listen on."""
 
     listen: tuple[str, ...] = ("127.0.0.1:8080",)  # `host:port`, `[v6]:port` or `unix:/path`; loopback until told
-    admin: str = "127.0.0.1:8081"  # /healthz, /readyz, /version; loopback only
+    admin: str = "127.0.0.1:8081"  # /healthz, /readyz, /version, /metrics; loopback only
     tls: Tls | None = None
     workers: Annotated[int, Meta(ge=0, le=256)] = 0  # 0 = one per usable core
     drain: Seconds = 30.0  # SIGTERM: calls in flight may finish for so long, as Kubernetes' default grace allows
@@ -62,10 +62,23 @@ class Accept(Section, frozen=True):
 class Policy(Section, frozen=True):
     """What decides about calls."""
 
-    path: str = ""  # a folder of .rego and data files, or a bundle.tar.gz; empty: every call passes
+    path: str = ""  # a folder of .rego and data files, or a bundle.tar.gz; empty: those that came with this version
     shadow: str = ""  # the same, decided beside it and recorded, but never obeyed; empty: none
     settle: Seconds = 0.25  # changed files are read when they were quiet for so long: editors and copies write twice
     budget: Steps = 10_000_000  # steps that one decision may take; so many take seconds
+    every: Count = 64  # counted tokens of a stream between two questions to `tidegate.stream`
+    tail: Size = 4 * KIB  # the end of a stream's text that it is told
+    text: Size = 1 * MIB  # the longest answer that `tidegate.response` decides about; a longer one is denied
+
+
+class Limits(Section, frozen=True):
+    """What is held of limits while a call is under way; docs/limits.md."""
+
+    reserve: Count = 1024  # tokens of an answer whose caller states no maximum; a stream holds more as it goes on
+    step: Count = 256  # tokens by which it does
+    slots: Annotated[int, Meta(ge=64, le=16_777_216)] = 65_536  # limits in use at once; made a power of two
+    quota: Count = 16_384  # of one tenant
+    deadline: Seconds = 60.0  # a hold that its call did not renew for so long is lost: a bug, and counted
 
 
 class Forward(Section, frozen=True):
@@ -144,6 +157,7 @@ class Settings(Section, frozen=True):
     forward: Forward = Forward()
     prices: Prices = Prices()
     record: Record = Record()
+    limits: Limits = Limits()
     identify: Identify = Identify()
     vocabulary: dict[Name, Vocabulary] = field(default_factory=dict)  # none: the published ones
     integration: dict[Name, Integration] = field(default_factory=dict)  # none: the built-in simulated provider

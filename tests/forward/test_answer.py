@@ -27,13 +27,18 @@ class Meaning(NamedTuple):
     events: bool
     coded: bool
     kept: tuple[tuple[bytes, bytes], ...]
+    limits: tuple[tuple[bytes, bytes], ...]
     size: int
 
 
 def said(head: AnswerHead) -> Meaning:
-    lines = [line.partition(b":") for line in head.kept.split(b"\r\n")[:-1]]
-    kept = tuple((name, value.strip(b" \t")) for name, _, value in lines)
-    return Meaning(head.status, head.length, head.chunked, head.keep_alive, head.events, head.coded, kept, head.size)
+    def fields(block: bytes) -> tuple[tuple[bytes, bytes], ...]:
+        lines = [line.partition(b":") for line in block.split(b"\r\n")[:-1]]
+        return tuple((name, value.strip(b" \t")) for name, _, value in lines)
+
+    kept, limits = fields(head.kept), fields(head.limits)
+    start = head.status, head.length, head.chunked, head.keep_alive, head.events, head.coded
+    return Meaning(*start, kept, limits, head.size)
 
 
 class Oracle:
@@ -84,13 +89,14 @@ class Oracle:
             b"close" not in options and (new or b"keep-alive" in options),
             any(value.startswith(b"text/event-stream") for value in values(b"content-type")),
             any(value != b"identity" for value in values(b"content-encoding")),
-            tuple(field for field in self.fields if may_be_seen(field[0].lower())),
+            tuple(field for field in self.fields if field[0].lower() in KEPT),
+            tuple(field for field in self.fields if speaks_of_limits(field[0].lower())),
             size,
         )
 
 
-def may_be_seen(name: bytes) -> bool:
-    return name in KEPT or name.startswith((b"x-ratelimit-", b"anthropic-ratelimit-"))
+def speaks_of_limits(name: bytes) -> bool:
+    return name.startswith((b"x-ratelimit-", b"anthropic-ratelimit-"))
 
 
 def mostly(sound: list[bytes], odd: list[bytes]) -> st.SearchStrategy[bytes]:
@@ -247,7 +253,7 @@ def test_a_few_interim_answers_are_skipped(interim: int) -> None:
     assert (head.status, whole[end:]) == (200, b"x")
 
 
-CHUNKED = AnswerHead(200, -1, True, True, False, False, b"", 0)
+CHUNKED = AnswerHead(200, -1, True, True, False, False, b"", b"", 0)
 CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 payloads = st.binary(min_size=1, max_size=40)
 sizes = st.sampled_from([b"%x", b"%X", b"00%x"])
@@ -353,7 +359,7 @@ def test_a_damaged_body_never_ends_where_httptools_sees_no_end(data: bytes) -> N
 
 @pytest.mark.parametrize("size", [0, 1, 5, 70_000])
 def test_a_length_is_kept(size: int) -> None:
-    head = AnswerHead(200, size, False, True, False, False, b"", 0)
+    head = AnswerHead(200, size, False, True, False, False, b"", b"", 0)
     data = random.Random(size).randbytes(size)
     assert take([data], head) == Taken(data, True, False)
     assert take([data[: size // 2], data[size // 2 :]], head) == Taken(data, True, False)
@@ -362,7 +368,7 @@ def test_a_length_is_kept(size: int) -> None:
 
 
 def test_without_a_length_the_close_ends_the_body() -> None:
-    body = Body(AnswerHead(200, -1, False, False, False, False, b"", 0))
+    body = Body(AnswerHead(200, -1, False, False, False, False, b"", b"", 0))
     assert body.until_close
     assert body.take(b"head" + b"abc", 4) == b"abc"
     assert not body.done

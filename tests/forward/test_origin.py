@@ -114,7 +114,7 @@ class TestPool:
                 go.set()
                 assert read_answer(first)[0] == 200
         assert (openai.status, openai.code, anthropic.status, anthropic.code) == (503, "overloaded") * 2
-        assert json.loads(openai.body)["error"].keys() == {"message", "type", "param", "code"}
+        assert json.loads(openai.body)["error"].keys() == {"message", "type", "param", "code", "run"}
         document = json.loads(anthropic.body)
         assert (document["type"], document["error"]["type"]) == ("error", "overloaded_error")
         assert document["request_id"] == anthropic.fields["x-tidegate-run-id"]

@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import selectors
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.gateway import Gateway, chat, post, read_all, read_answer, running
+from tidegate.serve import admin as module
+from tidegate.serve.admin import Admin, Answer
 
 CONNECTIONS = 64  # that it serves at a time
 
@@ -188,3 +192,62 @@ def test_it_answers_while_every_worker_stands_still(tmp_path: Path) -> None:
             assert gateway.ask_admin("/healthz")[0] == 200
         finally:
             os.kill(worker, signal.SIGCONT)
+
+
+# answers that are larger than a socket's buffer
+
+
+class Turning:
+    """An admin port of this process, whose loop turns in a thread."""
+
+    def __init__(self, answers: dict[bytes, Answer]) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._selector = selectors.DefaultSelector()
+        self._admin = Admin(self._listener, self._selector, answers)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._turn)
+        self._thread.start()
+
+    def _turn(self) -> None:
+        while not self._over.is_set():
+            for key, _ in self._selector.select(0.01):
+                key.data()
+            self._admin.expire()
+        self._admin.close()
+        self._selector.close()
+
+    def connect(self, path: str) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), 10)
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        return connection
+
+    def end(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+@pytest.fixture
+def turning() -> Iterator[Turning]:
+    made = Turning({b"/large": lambda: (200, "x" * 20_000_000), b"/small": lambda: (200, {})})
+    yield made
+    made.end()
+
+
+def test_a_large_answer_arrives_whole_and_holds_nobody_up(turning: Turning) -> None:
+    with turning.connect("/large") as slow:
+        time.sleep(0.1)  # it reads nothing yet
+        with turning.connect("/small") as other:
+            assert status(read_all(other)) == 200
+        head, _, body = read_all(slow).partition(b"\r\n\r\n")
+        assert b"Content-Type: text/plain; version=0.0.4; charset=utf-8" in head
+        assert body == b"x" * 20_000_000
+
+
+def test_who_does_not_take_a_large_answer_is_let_go(turning: Turning, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.2)
+    with turning.connect("/large") as slow:
+        time.sleep(1)
+        assert len(read_all(slow)) < 20_000_000
+        with turning.connect("/small") as other:
+            assert status(read_all(other)) == 200

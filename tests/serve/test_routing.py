@@ -66,11 +66,11 @@ def errors_shape(told: Told, path: str) -> None:
     document = json.loads(told.body)
     if path.startswith(MESSAGES):
         assert document.keys() == {"type", "error", "request_id"}
-        assert document["error"].keys() == {"type", "message"}
+        assert document["error"].keys() == {"type", "message", "code", "run"}
         assert document["request_id"] == told.fields["x-tidegate-run-id"]
     else:
         assert document.keys() == {"error"}
-        assert document["error"].keys() == {"message", "type", "param", "code"}
+        assert document["error"].keys() == {"message", "type", "param", "code", "run"}
 
 
 class TestWay:

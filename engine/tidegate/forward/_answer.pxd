@@ -10,6 +10,7 @@ cdef class AnswerHead:
     cdef readonly bint events
     cdef readonly bint coded
     cdef readonly bytes kept
+    cdef readonly bytes limits
     cdef readonly Py_ssize_t size
     cdef readonly bytes whole       # the body, where it ends with the read that the head stands in
 

@@ -2,7 +2,10 @@ from typing import final
 
 @final
 class AnswerHead:
-    """The head of an answer: what its framing says, and the fields that the client may see, as they were sent."""
+    """The head of an answer: what its framing says, and the fields that the client may see, as they were sent.
+
+    `limits` has what the provider says of its own limits, `kept` has all others.
+    """
 
     @property
     def status(self) -> int: ...
@@ -19,6 +22,8 @@ class AnswerHead:
     @property
     def kept(self) -> bytes: ...
     @property
+    def limits(self) -> bytes: ...
+    @property
     def size(self) -> int: ...
     @property
     def whole(self) -> bytes | None: ...
@@ -31,6 +36,7 @@ class AnswerHead:
         events: bool,
         coded: bool,
         kept: bytes,
+        limits: bytes,
         size: int,
     ) -> None: ...
 

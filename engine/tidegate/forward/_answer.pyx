@@ -10,7 +10,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memcpy
 
-from tidegate.forward.fields import KEPT, KEPT_PREFIXES
+from tidegate.forward.fields import KEPT, LIMITS
 
 from tidegate.wire._text cimport end_of_value, same_name
 
@@ -21,6 +21,7 @@ cdef enum:
     TRAILER_LIMIT = 16384
     KEPT_MOST = 32
     KEPT_LONGEST = 32
+    STAYS_BEHIND, IS_KEPT, IS_LIMIT                                  # what becomes of a field
 
 cdef struct Name:
     Py_ssize_t length
@@ -34,7 +35,7 @@ cdef class AnswerHead:
     """The head of an answer: what its framing says, and the fields that the client may see, as they were sent."""
 
     def __init__(self, int status, Py_ssize_t length, bint chunked, bint keep_alive, bint events, bint coded,
-                 bytes kept, Py_ssize_t size):
+                 bytes kept, bytes limits, Py_ssize_t size):
         self.status = status
         self.length = length
         self.chunked = chunked
@@ -42,6 +43,7 @@ cdef class AnswerHead:
         self.events = events
         self.coded = coded
         self.kept = kept
+        self.limits = limits
         self.size = size
         self.whole = None
 
@@ -52,7 +54,7 @@ cdef inline bint is_name(const char* p, Py_ssize_t n, const char* name, Py_ssize
 
 cdef int fill_names() except -1:
     cdef Py_ssize_t i
-    for names, table, prefix in ((sorted(KEPT), 0, False), (KEPT_PREFIXES, len(KEPT), True)):
+    for names, table, prefix in ((sorted(KEPT), 0, False), (LIMITS, len(KEPT), True)):
         for number, name in enumerate(names):
             if table + number >= KEPT_MOST or len(name) > KEPT_LONGEST:
                 raise AssertionError(name)
@@ -64,15 +66,15 @@ cdef int fill_names() except -1:
 
 fill_names()
 
-cdef bint kept_name(const char* p, Py_ssize_t n) noexcept nogil:
+cdef int fate(const char* p, Py_ssize_t n) noexcept nogil:
     """Whether the client may see this field."""
     cdef int i = 0
     while i < KEPT_MOST and NAMES[i].length:
         if NAMES[i].length == n or (NAMES[i].prefix and n > NAMES[i].length):
             if same_name(p, NAMES[i].text, NAMES[i].length):
-                return True
+                return IS_LIMIT if NAMES[i].prefix else IS_KEPT
         i += 1
-    return False
+    return STAYS_BEHIND
 
 
 cpdef AnswerHead scan(bytes data):
@@ -86,10 +88,12 @@ cpdef AnswerHead scan(bytes data):
     cdef const char* stop
     cdef Py_ssize_t length = -1, n
     cdef bint chunked = False, keep_alive = True, events = False, coded = False, typed = False
-    cdef int status
+    cdef int status, seen
     cdef AnswerHead head
     cdef bytes kept
+    cdef bytes limits = None
     cdef char* out
+    cdef char* apart = NULL
     if end - start < 19 or memcmp(start, b"HTTP/1.1 ", 9) != 0:
         return None
     p = start + 9
@@ -148,7 +152,17 @@ cpdef AnswerHead scan(bytes data):
         elif is_name(name, n, b"content-encoding", 16):
             if not is_name(value, stop - value, b"identity", 8):
                 coded = True
-        elif kept_name(name, n):
+        else:
+            seen = fate(name, n)
+            if seen == STAYS_BEHIND:
+                continue
+            if seen == IS_LIMIT:
+                if limits is None:
+                    limits = PyBytes_FromStringAndSize(NULL, end - name)
+                    apart = PyBytes_AS_STRING(limits)
+                memcpy(apart, name, p - name)
+                apart += p - name
+                continue
             if is_name(name, n, b"content-type", 12):
                 if typed:
                     return None
@@ -166,6 +180,9 @@ cpdef AnswerHead scan(bytes data):
     head.events = events
     head.coded = coded
     head.kept = PyBytes_FromStringAndSize(PyBytes_AS_STRING(kept), out - PyBytes_AS_STRING(kept))
+    head.limits = b"" if limits is None else PyBytes_FromStringAndSize(
+        PyBytes_AS_STRING(limits), apart - PyBytes_AS_STRING(limits)
+    )
     head.size = p - start
     if end - p == length:
         head.whole = PyBytes_FromStringAndSize(p, length)

@@ -10,7 +10,7 @@ import httptools
 
 from tidegate.errors import UpstreamMalformed
 from tidegate.forward._answer import AnswerHead, scan
-from tidegate.forward.fields import KEPT, KEPT_PREFIXES
+from tidegate.forward.fields import KEPT, LIMITS
 
 INTERIM_LIMIT: Final = 8  # 1xx answers before the answer; 103 is the only one a provider would send
 
@@ -76,7 +76,7 @@ def _parse(head: bytes) -> AnswerHead:
 def _head(status: int, http10: bool, fields: list[tuple[bytes, bytes]], size: int) -> AnswerHead:
     length, chunked, events, coded = -1, False, False, False
     keep_alive = not http10
-    kept = []
+    kept, limits = [], []
     for spelt, value in fields:
         name = spelt.lower()
         if name == b"content-length":
@@ -90,11 +90,13 @@ def _head(status: int, http10: bool, fields: list[tuple[bytes, bytes]], size: in
             keep_alive = b"close" not in options and (keep_alive or b"keep-alive" in options)
         elif name == b"content-encoding":
             coded = coded or value.lower() != b"identity"
-        elif name in KEPT or name.startswith(KEPT_PREFIXES):
+        elif name in KEPT:
             events = events or (name == b"content-type" and value[:17].lower() == b"text/event-stream")
             kept.append(b"%b: %b\r\n" % (spelt, value))
+        elif name.startswith(LIMITS):
+            limits.append(b"%b: %b\r\n" % (spelt, value))
     if chunked and length >= 0:
         raise UpstreamMalformed("the upstream's answer has two lengths")
     if status < 200 or status in (204, 304):
         length, chunked = 0, False
-    return AnswerHead(status, length, chunked, keep_alive, events, coded, b"".join(kept), size)
+    return AnswerHead(status, length, chunked, keep_alive, events, coded, b"".join(kept), b"".join(limits), size)

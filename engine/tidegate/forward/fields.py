@@ -1,6 +1,7 @@
 """The header fields of an answer that a client may see, as an allow-list.
 
-Framing, hop-by-hop fields and everything unknown stay behind (RFC 9110 7.6.1); cookies and server banners too.
+Framing, hop-by-hop fields and everything unknown stay behind (RFC 9110 7.6.1); cookies and server banners too. What a
+provider says of its own limits is kept apart: beside what the gateway says of the caller's it would be read for those.
 """
 
 from typing import Final
@@ -19,4 +20,4 @@ KEPT: Final = frozenset(
         b"openai-version",
     )
 )
-KEPT_PREFIXES: Final = (b"x-ratelimit-", b"anthropic-ratelimit-")
+LIMITS: Final = (b"x-ratelimit-", b"anthropic-ratelimit-")  # how the names of those begin

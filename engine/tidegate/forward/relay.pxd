@@ -9,19 +9,22 @@ from tidegate.wire.reply cimport head, whole
 cdef class Relay:
     cdef readonly Call call
     cdef public object upstream
+    cdef public bint reached
     cdef readonly bint over
     cdef object _course, _client, _settings, _events, _failure
     cdef Clock _clock
     cdef AnswerHead _head
+    cdef str _stopped
     cdef list _pieces, _withheld
     cdef Py_ssize_t _held
     cdef int _waits
     cdef bint _begun, _sent, _paused
     cdef double _left_at, _spoke
 
-    cpdef start(self, AnswerHead head)
+    cpdef bint start(self, AnswerHead head) except -1
     cpdef receive(self, bytes payload, bint done)
     cdef _stream(self, events, bytes payload, bint done)
+    cdef _stop(self, error, bytes passed)
     cdef _write_stream(self, client, bytes events, bint done)
     cdef _write_whole(self, bytes body)
     cdef _gather(self, bytes payload, bint done)

@@ -10,10 +10,10 @@
   cancels the upstream, or lets it run on for its usage.
 """
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tidegate.clock import Clock
-from tidegate.errors import TidegateError, UpstreamMalformed
+from tidegate.errors import TidegateError, UpstreamError, UpstreamMalformed
 from tidegate.forward._answer import AnswerHead, frame
 from tidegate.model import Call, Outcome
 from tidegate.settings import Forward
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 COMMENT = b": keep-alive\n\n"
+ELSEWHERE: Final = frozenset((429, 500, 502, 503, 504, 529))  # answers after which a fallback is asked
 WITHHELD = 64 * 1024  # bytes that wait for a record before the upstream is paused
 
 
@@ -33,6 +34,11 @@ class Framer(Protocol):
     @property
     def overflow(self) -> bool:
         """An unfinished event is larger than the limit."""
+        ...
+
+    @property
+    def stopping(self) -> TidegateError | None:
+        """Why the stream ends here, before the provider ends it."""
         ...
 
     def feed(self, read: bytes) -> bytes:
@@ -50,8 +56,41 @@ class Course(Protocol):
     @property
     def call(self) -> Call: ...
 
-    def stream(self) -> Framer:
+    @property
+    def judges(self) -> bool:
+        """The whole answer is decided about, before its end is passed on."""
+        ...
+
+    def again(self, status: int, error: str, relay: "Relay") -> bool:
+        """The provider does not answer, and the client has heard nothing: whether the relay has another one now."""
+        ...
+
+    def lines(self) -> bytes:
+        """Lines of the answer's head about the caller's limits."""
+        ...
+
+    def alive(self) -> None:
+        """The call goes on."""
+        ...
+
+    def streams(self) -> Framer:
         """The answer is a stream of events."""
+        ...
+
+    def judge_stream(self, done: bool) -> TidegateError | None:
+        """What the client is told in place of a stream's end; None where it may pass."""
+        ...
+
+    def judge_plain(self, body: bytes) -> TidegateError | None:
+        """What the client is told in place of an answer; None where it may pass."""
+        ...
+
+    def unjudged(self) -> TidegateError:
+        """The same for an answer that is too large to be decided about."""
+        ...
+
+    def ending(self) -> bytes:
+        """The events that end a stream which is stopped here."""
         ...
 
     def plain(self, body: bytes) -> None:
@@ -109,6 +148,7 @@ class Relay:
         self.call = course.call
         self.upstream: Upstream | None = None
         self.over = False
+        self.reached = False  # the call has left: a provider may have it
         self._course = course
         self._client: Client | None = client
         self._settings = settings
@@ -121,6 +161,7 @@ class Relay:
         self._sent = False  # the client has it
         self._withheld: list[bytes] | None = None  # what waits for a record
         self._waits = 0  # for so many records
+        self._stopped = ""  # the error by which a stream was ended
         self._failure: TidegateError | None = None  # what the client is told when they are there
         self._paused = False  # the client reads too slowly
         self._left_at = 0.0
@@ -128,12 +169,18 @@ class Relay:
 
     # the upstream's side
 
-    def start(self, head: AnswerHead) -> None:
-        """The answer's head is read."""
+    def start(self, head: AnswerHead) -> bool:
+        """The answer's head is read; whether the rest of the answer is wanted."""
+        if head.status in ELSEWHERE and self._client is not None and not self._begun:
+            upstream, self.upstream = self.upstream, None
+            if self._course.again(head.status, "", self):
+                return False
+            self.upstream = upstream
         self._head = head
         if head.events:
-            self._events = self._course.stream()
+            self._events = self._course.streams()
             self._spoke = self._clock.now
+        return True
 
     def receive(self, payload: bytes, done: bool) -> None:
         """Bytes of the body; `done` with the last ones."""
@@ -148,6 +195,9 @@ class Relay:
 
     def fail(self, error: TidegateError) -> None:
         """The answer will not come, or not to its end."""
+        if not self.reached and isinstance(error, UpstreamError) and self._client is not None:
+            if self._course.again(0, error.code, self):  # not a byte of the call has left
+                return
         if self._sent and self._events is not None and self.call.route.stream_error is not None:
             self._course.said(self.call.route.stream_error(error, self.call.run))
         if self._end(error):
@@ -158,6 +208,7 @@ class Relay:
     def check(self, now: float) -> None:
         """The clock's question: is a drain over, is a stream too silent?"""
         client = self._client
+        self._course.alive()
         if client is None:
             if now >= self._left_at:
                 self._cancel()
@@ -228,14 +279,36 @@ class Relay:
 
     def _stream(self, events: Framer, payload: bytes, done: bool) -> None:
         passed = events.feed(payload)
-        if done:
+        if done and events.stopping is None:
             passed += events.rest()
-        elif events.overflow:
+        if events.stopping is not None:
+            self._stop(events.stopping, passed)
+            return
+        if events.overflow and not done:
             self.shut(UpstreamMalformed(f"an event is larger than {self._settings.event} bytes"))
             return
+        if self._course.judges:
+            error = self._course.judge_stream(done)
+            if error is not None:
+                self.shut(error)
+                return
         client = self._client
         if client is not None and (passed or done or not self._begun):
             self._write_stream(client, passed, done)
+
+    def _stop(self, error: TidegateError, passed: bytes) -> None:
+        """The stream ends here, in the way of its dialect; where it has not begun, as an error."""
+        if self.upstream is not None:
+            self.upstream.abort()
+            self.upstream = None
+        client = self._client
+        if client is None:
+            self._cancel()
+        elif not self._begun and not passed:
+            self.fail(error)
+        else:
+            self._stopped = error.code
+            self._write_stream(client, passed + self._course.ending(), True)
 
     def _write_stream(self, client: Client, events: bytes, done: bool) -> None:
         chunked = client.http11
@@ -256,8 +329,13 @@ class Relay:
         self._course.body(body)
         if answer.status < 300:
             self._course.plain(body)
+            error = self._course.judge_plain(body) if self._course.judges else None
+            if error is not None:
+                self.fail(error)
+                return
         if client is not None:
-            self._put(client, whole(answer.status, answer.kept, self.call.run, body, client.closing), True)
+            fields = answer.kept + (self._course.lines() or answer.limits)
+            self._put(client, whole(answer.status, fields, self.call.run, body, client.closing), True)
 
     def _gather(self, payload: bytes, done: bool) -> None:
         if self._begun:
@@ -270,6 +348,9 @@ class Relay:
         if done:
             self._write_whole(b"".join(self._pieces))
         elif self._held > self._settings.hold:
+            if self._course.judges:
+                self.shut(self._course.unjudged())
+                return
             body = b"".join(self._pieces)
             self._pieces.clear()
             self._course.body(body)
@@ -294,7 +375,8 @@ class Relay:
         self._begun = True
         if not framing:
             client.closing = True  # the body ends where the connection does
-        return head(answer.status, answer.kept, self.call.run, framing, client.closing)
+        fields = answer.kept + (self._course.lines() or answer.limits)
+        return head(answer.status, fields, self.call.run, framing, client.closing)
 
     def _put(self, client: Client, out: bytes, last: bool) -> None:
         """Sends bytes of the answer, or keeps them until the record lets them go."""
@@ -348,6 +430,7 @@ class Relay:
         left = self._client is None and error is None
         status = error.status if error is not None and not self._sent else self._head.status if self._head else 499
         self.upstream = None
-        waits = self._course.ended(Outcome(status, error.code if error is not None else None, left), self)
+        code = error.code if error is not None else self._stopped or None
+        waits = self._course.ended(Outcome(status, code, left, self.reached), self)
         self._waits += waits
         return waits

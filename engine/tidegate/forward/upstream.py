@@ -72,7 +72,9 @@ class Upstream:
                 return
             head, data, offset = read
             self._head = head
-            relay.start(head)
+            if not relay.start(head):
+                self.abort()  # another provider is asked
+                return
             if head.whole is not None:  # as most plain answers are
                 self._release()
                 relay.receive(head.whole, True)
@@ -120,6 +122,7 @@ class Upstream:
         now = self._clock.now
         self.relay = relay
         relay.upstream = self
+        relay.reached = True
         self._total = now + self._longest
         self._deadline = now + self._first_byte
         if len(body) > WHOLE:

@@ -18,13 +18,13 @@ cdef class Way:
     cpdef bint lacks_key(self, caller)
     @cython.locals(headers=dict, value=bytes, parts=list, forwarded=dict, standing=tuple)
     cpdef bytes head(self, Call call, Py_ssize_t length)
-    cpdef str model(self, Call call)
+    cpdef str model(self, str asked)
     cpdef bint asks_usage(self, Call call)
-    cpdef bytes body(self, Call call)
+    cpdef tuple body(self, Call call, str model, most)
 
 cdef class Ways:
     cdef list _ways
     cdef dict _origins
 
     @cython.locals(way=Way)
-    cpdef Way choose(self, Call call, caller)
+    cpdef Way choose(self, Call call, caller, str model)

@@ -12,15 +12,14 @@ from urllib.parse import urlsplit
 
 from tidegate.clock import Clock
 from tidegate.configuration import credential
-from tidegate.errors import Forbidden, NotFound, ProviderKeyMissing
+from tidegate.errors import Forbidden, NotFound, PolicyFailed, ProviderKeyMissing
 from tidegate.forward.origin import Origin
+from tidegate.forward.request import rewritten
 from tidegate.model import Call, Caller
 from tidegate.settings import Integration, Settings
 from tidegate.wire import anthropic, openai
-from tidegate.wire._strict import locate
-from tidegate.wire.dialect import Dialect, Route, encode
+from tidegate.wire.dialect import Dialect, Route
 from tidegate.wire.keys import presented
-from tidegate.wire.splice import splice
 
 PUBLIC: Final = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
 SPOKEN: Final[dict[str, tuple[Dialect, ...]]] = {
@@ -63,9 +62,9 @@ class Way:
             return True
         return any(pattern.endswith("*") and model.startswith(pattern[:-1]) for pattern in self.models)
 
-    def model(self, call: Call) -> str:
-        """The provider's own name of the model."""
-        return self.aliases.get(call.model, call.model)
+    def model(self, asked: str) -> str:
+        """The provider's own name of a model."""
+        return self.aliases.get(asked, asked)
 
     def admits(self, caller: Caller) -> bool:
         """Whether the caller's key may use this integration."""
@@ -100,21 +99,11 @@ class Way:
             return False
         return call.fields is not None and call.fields.says_usage is None
 
-    def body(self, call: Call) -> bytes:
-        """The request's body, with the provider's own name of the model, and asking for usage."""
-        edits = []
-        if call.model in self.aliases:
-            span = locate(call.body, b"model")
-            assert span is not None
-            edits.append((*span, encode_text(self.model(call))))
-        if call.route.ask_usage is not None and self.asks_usage(call):
-            edits.append(call.route.ask_usage(call.body))
-        return splice(call.body, edits) if edits else call.body
-
-    def edits(self, call: Call) -> tuple[str, ...]:
-        """What `body` changes, for the record."""
-        model = ("model",) if call.model in self.aliases else ()
-        return (*model, "include_usage") if self.asks_usage(call) else model
+    def body(self, call: Call, model: str, most: int | None) -> tuple[bytes, tuple[str, ...]]:
+        """The request's body and what was changed in it: the model where the provider has another name for the one
+        that is asked for, the most tokens of an answer where there are to be fewer, and a stream's usage.
+        """
+        return rewritten(call, model, most, self.provider, self.asks_usage(call))
 
     def _standing(self, route: Route) -> Standing:
         """What is the same for every call: the start of the first line, our own fields, and those to look for."""
@@ -162,12 +151,12 @@ class Ways:
             self._ways.append(Way(name, integration, origins[key], base, secret, provider))
         self._origins = origins
 
-    def choose(self, call: Call, caller: Caller) -> Way:
-        """The first integration that speaks the call's dialect, serves its model and is open to the caller."""
+    def choose(self, call: Call, caller: Caller, model: str) -> Way:
+        """The first integration that speaks the call's dialect, serves the model and is open to the caller."""
         dialect = call.route.dialect
         closed = False
         for way in self._ways:
-            if dialect in way.dialects and (not way.models or (call.fields is not None and way.serves(call.model))):
+            if dialect in way.dialects and (not way.models or (call.fields is not None and way.serves(model))):
                 if not way.admits(caller):
                     closed = True
                     continue
@@ -181,7 +170,18 @@ class Ways:
             raise Forbidden(f"the key `{caller.key}` may not use the integration that serves this call")
         if call.fields is None:
             raise NotFound(f"no integration speaks the dialect of {dialect.name}")
-        raise NotFound(f"no integration serves the model `{call.model[:100]}`")
+        raise NotFound(f"no integration serves the model `{model[:100]}`")
+
+    def named(self, name: str, call: Call, caller: Caller) -> Way:
+        """The integration that a policy names. Raises PolicyFailed where the call cannot go there."""
+        for way in self._ways:
+            if way.name == name:
+                if call.route.dialect not in way.dialects:
+                    raise PolicyFailed(f"the integration `{name}` does not speak the dialect of the call")
+                if not way.admits(caller) or way.lacks_key(caller):
+                    raise PolicyFailed(f"the integration `{name}` is not open to the caller's key")
+                return way
+        raise PolicyFailed(f"there is no integration `{name}`, and the policy sends the call there")
 
     def models(self, dialect: Dialect, caller: Caller) -> tuple[str, ...] | None:
         """The names that the settings list for a dialect and a caller; None where a provider must be asked."""
@@ -195,8 +195,3 @@ class Ways:
         """These settings are no longer in force: kept connections close."""
         for origin in self._origins.values():
             origin.close()
-
-
-def encode_text(text: str) -> bytes:
-    """A JSON string."""
-    return encode({"": text})[4:-1]

@@ -1,6 +1,7 @@
 """The admin listener: health for orchestrators, on a loopback port of its own, answered by the supervisor itself.
 
-So it answers also while no worker does. One small request, one answer, then the connection closes.
+So it answers also while no worker does. One small request, one answer, then the connection closes. An answer that does
+not fit the socket's buffer goes on as the client reads it.
 """
 
 import selectors
@@ -15,8 +16,9 @@ from tidegate.wire.reply import STATUS_LINES
 HEAD_LIMIT = 8192
 CONNECTIONS = 64
 PATIENCE = 5.0
+TEXT = b"text/plain; version=0.0.4; charset=utf-8"  # as Prometheus asks for it
 
-Answer = Callable[[], tuple[int, dict[str, object]]]
+Answer = Callable[[], tuple[int, dict[str, object] | str]]
 
 
 class Admin:
@@ -57,6 +59,8 @@ class Admin:
         self._listener.close()
 
     def _read(self, client: socket.socket) -> None:
+        if client not in self._open:  # it has just made room for another
+            return
         head, deadline = self._open[client]
         try:
             data = client.recv(HEAD_LIMIT)
@@ -67,13 +71,24 @@ class Admin:
         head += data
         self._open[client] = (head, deadline)
         if b"\r\n\r\n" in head:
-            try:
-                client.send(self._answer(head))  # a few hundred bytes: they fit the socket's buffer
-            except OSError:
-                pass
-        elif data and len(head) <= HEAD_LIMIT:
+            self._open[client] = (b"", time.monotonic() + PATIENCE)  # to take the answer
+            self._write(client, memoryview(self._answer(head)))
+        elif not data or len(head) > HEAD_LIMIT:
+            self._drop(client)
+
+    def _write(self, client: socket.socket, rest: memoryview) -> None:
+        if client not in self._open:
             return
-        self._drop(client)
+        try:
+            sent = client.send(rest)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            sent = len(rest)
+        if sent == len(rest):
+            self._drop(client)
+        else:
+            self._selector.modify(client, selectors.EVENT_WRITE, lambda: self._write(client, rest[sent:]))
 
     def _answer(self, head: bytes) -> bytes:
         words = head.split(b"\r\n", 1)[0].split(b" ")
@@ -93,10 +108,13 @@ class Admin:
         client.close()
 
 
-def _reply(status: int, document: dict[str, object]) -> bytes:
-    body = msgspec.json.encode(document)
-    return b"%bContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (
+def _reply(status: int, document: dict[str, object] | str) -> bytes:
+    body, media = msgspec.json.encode(document), b"application/json"
+    if isinstance(document, str):
+        body, media = document.encode(), TEXT
+    return b"%bContent-Type: %b\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (
         STATUS_LINES[status],
+        media,
         len(body),
         body,
     )

@@ -1,25 +1,23 @@
-"""The ledger of a gateway: made at the first start, brought to order after a crash, written by a process of its own."""
+"""The ledger of a gateway: made at the first start, written by a process of its own."""
 
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from tidegate.errors import StartError, TidegateError
-from tidegate.record.aborted import abort
+from tidegate.errors import StartError
 from tidegate.record.places import Places
-from tidegate.record.recovery import recover, unended
-from tidegate.record.segments import Damaged
+from tidegate.serve.aside import aside
 from tidegate.serve.channel import Channel, Message
 from tidegate.settings import Settings
 
 SHARED = Path("/dev/shm")  # noqa: S108 - a folder of our own in it, closed to others
-Say = Callable[[str], None]
+Taken = Callable[[Mapping[tuple[int, int], int]], None]  # told how far journals are in the log
 
 
 class Origin(Struct, frozen=True):
@@ -34,7 +32,8 @@ def ledger_of(settings: Settings) -> Places:
     record = settings.record
     said = ledger.folder / "ledger.json"
     if not said.exists():
-        _make_aside(ledger, record.origin, record.checkpoints or "checkpoints")
+        checkpoints = record.checkpoints or "checkpoints"
+        aside("the ledger could not be made", lambda: _make(ledger, record.origin, checkpoints))()
     try:
         origin = msgspec.json.decode(said.read_bytes(), type=Origin).origin
     except (OSError, msgspec.DecodeError) as error:
@@ -46,32 +45,20 @@ def ledger_of(settings: Settings) -> Places:
     return ledger
 
 
-def _make_aside(ledger: Places, origin: str, checkpoints: str) -> None:
-    """Makes a ledger in a process of its own: what signs takes 8 MB, which every worker would inherit."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            from tidegate.record.layout import create
+def _make(ledger: Places, origin: str, checkpoints: str) -> None:
+    from tidegate.record.layout import create  # here: what signs takes 8 MB
 
-            create(ledger.folder, origin, checkpoints)
-        except TidegateError as error:
-            os.write(write, error.message.encode())
-        except BaseException as error:
-            os.write(write, f"the ledger could not be made: {type(error).__name__}: {error}".encode())
-        finally:
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        flaw = pipe.read()
-    os.waitpid(child, 0)
-    if flaw:
-        raise StartError(flaw.decode())
+    create(ledger.folder, origin, checkpoints)
+
+
+def memory_place(ledger: Places, user: int) -> Path:
+    """Where that folder is when the gateway runs as this user."""
+    return SHARED / f"tidegate-{user}-{sha256(str(ledger.folder).encode()).hexdigest()[:16]}"
 
 
 def memory_of(ledger: Places) -> Path | None:
     """The folder in shared memory that keeps what is not durable yet; None: it is kept beside the rest."""
-    place = SHARED / f"tidegate-{os.getuid()}-{sha256(str(ledger.folder).encode()).hexdigest()[:16]}"
+    place = memory_place(ledger, os.getuid())
     try:
         place.mkdir(mode=0o700, exist_ok=True)
         status = place.stat()
@@ -81,25 +68,15 @@ def memory_of(ledger: Places) -> Path | None:
 
 
 def let_go(ledger: Places) -> None:
-    """The folder in shared memory goes with the gateway, unless a worker could not bring its journal to its end."""
+    """The folder in shared memory goes with the gateway, unless something in it is still needed."""
     place = memory_of(ledger)
     if place is not None:
         with contextlib.suppress(OSError):
             place.rmdir()
 
 
-def end(ledger: Places, say: Say, worker: int | None = None) -> None:
-    """Brings the epochs of dead workers to their end: their calls that had not ended are recorded as aborted."""
-    for who, epoch in unended(ledger.journal):
-        if worker is None or who == worker:
-            try:
-                recover(ledger.journal, who, epoch, abort(who, epoch), memory=memory_of(ledger))
-            except (Damaged, OSError, TidegateError) as error:
-                say(f"the journal of worker {who}, epoch {epoch}, could not be brought to its end: {error}")
-
-
-def write(ledger: Places, channel: Channel) -> None:
-    """The process that writes the ledger, until the channel says `drain` or ends."""
+def write(ledger: Places, channel: Channel, taken: Taken) -> None:
+    """The process that writes the ledger, until the channel says `drain` or ends; `taken` is told how far it is."""
     for each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
 
@@ -108,4 +85,4 @@ def write(ledger: Places, channel: Channel) -> None:
 
     from tidegate.serve.sequencer import run  # here, in the process that needs what it imports
 
-    run(ledger.folder, channel.fileno(), say, memory_of(ledger), lambda: channel.send(Message("ready")))
+    run(ledger.folder, channel.fileno(), say, memory_of(ledger), lambda: channel.send(Message("ready")), taken)

@@ -1,45 +1,53 @@
-"""The policies of the settings, in a worker. What decides is imported only where there is one: it takes memory."""
-
-from __future__ import annotations
+"""The policies of the settings, in a worker: those that the settings name, or the ones that came with this version."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+import tidegate
+from tidegate.decide.cache import Cache
+from tidegate.decide.live import Live
 from tidegate.errors import StartError
+from tidegate.serve.aside import aside
 from tidegate.settings import Settings
 
-if TYPE_CHECKING:
-    from tidegate.decide.live import Live
-
 # What a gateway acts upon by now. A policy that says more is refused, and not half obeyed.
-CARRIED_OUT: Final = frozenset(("deny", "warn", "evidence"))
+CARRIED_OUT: Final = frozenset(
+    ("deny", "warn", "limit", "route", "capture.digest", "capture.none", "evidence", "max_output", "stop", "flag")
+)
 
 
-def live(settings: Settings, told: Callable[[str], None]) -> Live | None:
-    """The policies in force, following their files; None where the settings name none."""
+def live(settings: Settings, told: Callable[[str], None]) -> Live:
+    """The policies in force, following their files."""
     made = _live(settings, told)
-    if made is not None:
-        made.follow(settings.policy.settle)
+    made.follow(settings.policy.settle)
     return made
 
 
-def check_policies(settings: Settings) -> None:
-    """Refuses to start with a policy that cannot be in force. It leaves the compiled policy to the workers."""
+def shipped() -> Path:
+    """The policies that came with this version: in the package, or in a checkout beside it."""
+    package = Path(tidegate.__file__).parent
+    inside = package / "_policies"
+    return inside if inside.is_dir() else package.parent.parent / "policies"
+
+
+def check_policies(settings: Settings) -> Callable[[], None]:
+    """Compiles the policies in a process of its own, which leaves them to the workers in the data directory. The
+    function that this gives waits for its end, and refuses to start with a policy that cannot be in force.
+    """
+    return aside("the policies could not be checked", lambda: _check(settings))
+
+
+def _check(settings: Settings) -> None:
     made = _live(settings, lambda words: None)
-    if made is not None and made.problems:
+    if made.problems:
         raise StartError("\n".join(made.problems))
 
 
-def _live(settings: Settings, told: Callable[[str], None]) -> Live | None:
+def _live(settings: Settings, told: Callable[[str], None]) -> Live:
     section = settings.policy
-    if not section.path and not section.shadow:
-        return None
-    from tidegate.decide.cache import Cache
-    from tidegate.decide.live import Live
-
     return Live(
-        Path(section.path) if section.path else None,
+        Path(section.path) if section.path else shipped(),
         Path(section.shadow) if section.shadow else None,
         carries_out=CARRIED_OUT,
         budget=section.budget,

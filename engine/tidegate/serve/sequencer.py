@@ -11,18 +11,24 @@ from pathlib import Path
 
 from tidegate.record.layout import find
 from tidegate.record.sequencer import Say
-from tidegate.record.sequencing import sequence
+from tidegate.record.sequencing import Taken, sequence
 from tidegate.record.subject_service import SubjectService
 from tidegate.record.subject_store import SubjectStore
 
 
 def run(
-    folder: Path, stop: int, say: Say, memory: Path | None = None, ready: Callable[[], object] = lambda: None
+    folder: Path,
+    stop: int,
+    say: Say,
+    memory: Path | None = None,
+    ready: Callable[[], object] = lambda: None,
+    taken: Taken = lambda positions: None,
 ) -> None:
     """Works until the file `stop` is readable or at its end; then once more what is durable by then, and returns.
 
     `folder` has the ledger, `memory` the rings of the journals' writers, where they are elsewhere. `ready` is called
-    when workers are answered. StartError when there is no ledger, or another process writes it.
+    when workers are answered; `taken` is told how far the journals are in. StartError when there is no ledger, or
+    another process writes it.
     """
     layout = find(folder)
     held = layout.hold()
@@ -30,7 +36,8 @@ def run(
         service = SubjectService(lambda: SubjectStore(layout.subjects), layout.socket)
         try:
             ready()
-            sequence(layout, service, lambda seconds: bool(select.select([stop], [], [], seconds)[0]), say, memory)
+            wait = lambda seconds: bool(select.select([stop], [], [], seconds)[0])  # noqa: E731
+            sequence(layout, service, wait, say, memory, taken)
         finally:
             service.stop()
     finally:

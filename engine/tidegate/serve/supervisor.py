@@ -24,15 +24,17 @@ from tidegate import __version__
 from tidegate.configuration import address, exposure
 from tidegate.errors import StartError, TidegateError
 from tidegate.identify.held import Keys
-from tidegate.serve.admin import Admin
+from tidegate.serve import limits
+from tidegate.serve.admin import Admin, Answer
 from tidegate.serve.board import Board
 from tidegate.serve.channel import Channel, Message, pair
-from tidegate.serve.ledger import end, ledger_of, let_go, write
+from tidegate.serve.ledger import ledger_of, let_go, write
 from tidegate.serve.listen import open_listeners, open_tcp
+from tidegate.serve.metrics import Metrics, newest
 from tidegate.serve.policies import check_policies
 from tidegate.serve.tables import prices_of, registry_of
 from tidegate.serve.worker import Inherited, identity, work
-from tidegate.settings import Serve, Settings
+from tidegate.settings import Limits, Serve, Settings
 
 WATCH = 0.1  # seconds between looks at the heartbeats
 SHORT_LIFE = 0.25  # a worker that dies sooner after its start is part of a crash loop
@@ -57,6 +59,7 @@ class Slot:
         self.started = 0.0
         self.failures = 0
         self.start_at = 0.0
+        self.left = False  # what its last process held of limits is still to be settled
 
 
 def run(settings: Settings, reload: Callable[[], Settings]) -> None:
@@ -85,27 +88,50 @@ class Supervisor:
         self._lock = lock(Path(self._settings.data))
         slots = serve.workers or len(os.sched_getaffinity(0))
         self._board = Board(slots)
+        self._metrics = Metrics(slots)
         identity(self._settings)  # a worker would fail over it again and again
-        check_policies(self._settings)
+        checked = check_policies(self._settings)  # meanwhile this process goes on
         self._keys = Keys(Path(self._settings.data), say)
         self._ledger = ledger_of(self._settings)
-        end(self._ledger, say)
-        self._start(self._sequencer)  # it gets ready while this process loads what the workers share
-        self._registry = registry_of(self._settings)
-        self._prices = prices_of(self._settings)
+        self._lives = limits.Lives(self._ledger, say)
+        self._limits = limits.open_limits(self._settings, self._ledger, slots, say)
+        self._metrics.limits = self._limits.counters
+        self._upkeep = limits.Upkeep(self._limits, say)
+        try:
+            self._start(self._sequencer)  # it gets ready while this process loads what the workers share
+            try:
+                self._registry = registry_of(self._settings)
+                self._prices = prices_of(self._settings)
+                checked()
+            except TidegateError:
+                self._draining = time.monotonic() + LEDGER
+                self._end_sequencer()
+                raise
+            self._serve(slots)
+        finally:
+            limits.let_go(self._limits)
+            let_go(self._ledger)
+
+    def _serve(self, slots: int) -> None:
+        serve = self._settings.serve
         sockets = open_listeners(serve.listen, slots)
         self._slots = [Slot(number, each) for number, each in enumerate(sockets)]
         place = address(serve.admin)
         assert not isinstance(place, str)
-        answers = {b"/healthz": self._healthz, b"/readyz": self._readyz, b"/version": self._version}
+        answers: dict[bytes, Answer] = {
+            b"/healthz": self._healthz,
+            b"/readyz": self._readyz,
+            b"/version": self._version,
+        }
+        answers[b"/metrics"] = self._say_metrics
         self._admin = Admin(open_tcp(place, serve.admin, reuse_port=False), self._selector, answers)
         self._listen_for_signals()
         gc.collect()
         gc.freeze()
+        gc.enable()
         while not self._draining or any(slot.pid for slot in self._slots):
             self._turn()
         self._end_sequencer()
-        let_go(self._ledger)
         self._admin.close()
         for text in serve.listen:
             if isinstance(path := address(text), str):
@@ -129,12 +155,18 @@ class Supervisor:
                 self._board.beat(slot.number)
                 os.kill(slot.pid, signal.SIGKILL)
         self._admin.expire()
+        self._upkeep.check(now)
         if self._draining and time.monotonic() > self._draining:
             self._kill_all()
 
     # workers
 
     def _start(self, slot: Slot) -> None:
+        if slot.left and slot.number is not None:
+            slot.left = not self._lives.end(self._limits, slot.number)
+            if slot.left:
+                slot.start_at = time.monotonic() + BACKOFF_MOST
+                return
         try:
             epoch = 0 if slot.number is None else self._ledger.new_epoch()
         except OSError as error:
@@ -159,6 +191,7 @@ class Supervisor:
     def _become(self, slot: Slot, epoch: int, ours: Channel, theirs: Channel) -> None:
         """In the child: lets go of what is the supervisor's, works, and never returns."""
         code = 70
+        gc.enable()
         try:
             short = "tidegate-ledger" if slot.number is None else f"tidegate-w{slot.number}"
             Path("/proc/self/comm").write_text(short)  # what `ps` and `top` show
@@ -174,11 +207,14 @@ class Supervisor:
                     for listener in set(other.sockets) - set(slot.sockets):
                         listener.close()
             if slot.number is None:
-                write(self._ledger, theirs)
+                write(self._ledger, theirs, self._metrics.taken.put)
             else:
                 number, board = slot.number, self._board
-                inherited = Inherited(self._settings, self._registry, self._prices, self._keys, self._ledger)
-                work(number, epoch, inherited, slot.sockets, theirs, lambda: board.beat(number))
+                inherited = Inherited(
+                    self._settings, self._registry, self._prices, self._keys, self._ledger, self._limits
+                )
+                block = self._metrics.blocks[number]
+                work(number, epoch, inherited, slot.sockets, theirs, lambda: board.beat(number), block)
             code = 0
         except TidegateError as error:
             say(f"{slot.name}: {error.message}")
@@ -236,9 +272,10 @@ class Supervisor:
         pid, slot.pid, slot.channel, was_ready = slot.pid, 0, None, slot.ready
         slot.ready = False
         if slot.number is not None:
-            end(self._ledger, say, slot.number)
+            slot.left = not self._lives.end(self._limits, slot.number)
         if self._draining:
             return
+        self._metrics.ended(slot.number)
         slot.failures = 0 if was_ready and lived > SHORT_LIFE else slot.failures + 1
         delay = min(BACKOFF_FIRST * 2**slot.failures, BACKOFF_MOST) if slot.failures else 0.0
         slot.start_at = time.monotonic() + delay
@@ -274,6 +311,7 @@ class Supervisor:
             if settings.prices != self._settings.prices:
                 self._prices = prices_of(settings)
         except TidegateError as error:
+            self._metrics.reloaded(False)
             say(f"settings not reloaded: {error.message}")
             return
         kept = fixed(self._settings)
@@ -285,11 +323,14 @@ class Supervisor:
                 data=self._settings.data,
                 serve=_keep(settings.serve, self._settings.serve),
                 record=msgspec.structs.replace(self._settings.record, evidence=settings.record.evidence),
+                limits=_sized(settings.limits, self._settings.limits),
             )
             if flaw := exposure(settings):  # of the addresses that stay
+                self._metrics.reloaded(False)
                 say(f"settings not reloaded: {flaw}")
                 return
         self._settings = settings
+        self._metrics.reloaded(True)
         told = [slot.channel.send(Message("use", settings)) for slot in self._slots if slot.channel is not None]
         say(f"settings reloaded by {sum(told)} of {len(told)} workers")
 
@@ -335,6 +376,9 @@ class Supervisor:
     def _version(self) -> tuple[int, dict[str, object]]:
         return 200, {"version": __version__, "python": sys.version.split()[0]}
 
+    def _say_metrics(self) -> tuple[int, str]:
+        return 200, self._metrics.text(sum(slot.ready for slot in self._slots), newest(self._ledger.log))
+
 
 def lock(data: Path) -> int:
     """Holds the data directory; the workers inherit the lock, so it is free only when the last of them is gone."""
@@ -377,11 +421,16 @@ def fixed(settings: Settings) -> dict[str, object]:
     serve = settings.serve
     keys = ("listen", "admin", "tls", "workers")
     record = {f"record.{key}": getattr(settings.record, key) for key in ("audit", "stale", "origin", "checkpoints")}
-    return {"data": settings.data} | {f"serve.{key}": getattr(serve, key) for key in keys} | record
+    table = {f"limits.{key}": getattr(settings.limits, key) for key in ("slots", "quota", "deadline")}
+    return {"data": settings.data} | {f"serve.{key}": getattr(serve, key) for key in keys} | record | table
 
 
 def _keep(new: Serve, old: Serve) -> Serve:
     return msgspec.structs.replace(new, listen=old.listen, admin=old.admin, tls=old.tls, workers=old.workers)
+
+
+def _sized(new: Limits, old: Limits) -> Limits:
+    return msgspec.structs.replace(new, slots=old.slots, quota=old.quota, deadline=old.deadline)
 
 
 def announce(settings: Settings, slots: list[Slot]) -> None:

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import uvloop
 
@@ -19,21 +19,26 @@ from tidegate.count.calibration import Calibration
 from tidegate.count.metering import Meters
 from tidegate.count.prices import Prices
 from tidegate.count.registry import Registry
+from tidegate.counters import ROLES, Counters
 from tidegate.errors import StartError, TidegateError
 from tidegate.forward.way import Ways
 from tidegate.identify.held import Keys
+from tidegate.limit.limits import Limits
 from tidegate.pipeline import Pipeline, Snapshot
 from tidegate.record._journal import Journal
 from tidegate.record.evidence import Evidence
 from tidegate.record.places import Places
 from tidegate.record.records import LEAF
 from tidegate.record.subject_service import SubjectClient
+from tidegate.serve import limits
 from tidegate.serve.channel import Channel, Message
 from tidegate.serve.ledger import memory_of
 from tidegate.serve.policies import live
-from tidegate.serve.simulated import Provider
 from tidegate.serve.tables import prices_of, registry_of
 from tidegate.settings import Settings
+
+if TYPE_CHECKING:
+    from tidegate.serve.simulated import Provider
 
 THREADS = 2  # that count long prompts: more would only take turns
 SAVE = 60.0  # seconds after which what was learnt of vocabularies is kept
@@ -48,6 +53,7 @@ class Inherited(NamedTuple):
     prices: Prices
     keys: Keys
     ledger: Places
+    limits: Limits
 
 
 def work(
@@ -57,6 +63,7 @@ def work(
     sockets: list[socket.socket],
     channel: Channel,
     beat: Callable[[], None],
+    block: memoryview,
 ) -> None:
     """Serves until the channel says `drain` or ends; returns when everything under way is over."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the supervisor decides
@@ -64,7 +71,7 @@ def work(
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     gc.freeze()  # what was imported before the fork stays shared with the other workers
     gc.set_threshold(50_000, 20, 20)
-    uvloop.run(Worker(number, epoch, inherited, sockets, channel, beat).run())
+    uvloop.run(Worker(number, epoch, inherited, sockets, channel, beat, block).run())
 
 
 class Worker:
@@ -78,14 +85,16 @@ class Worker:
         sockets: list[socket.socket],
         channel: Channel,
         beat: Callable[[], None],
+        block: memoryview,
     ) -> None:
         self._number = number
         self._epoch = epoch
-        self._settings, self._registry, self._prices, self._keys, self._ledger = inherited
+        self._settings, self._registry, self._prices, self._keys, self._ledger, self._limits = inherited
         self._calibration = Calibration(Path(self._settings.data, "calibration"), number)
         self._sockets = sockets
         self._channel = channel
         self._beat = beat
+        self._counters = Counters(block)
         self._simulated: Provider | None = None
         self._over = asyncio.Event()
 
@@ -94,20 +103,23 @@ class Worker:
         loop = asyncio.get_running_loop()
         self._clock = Clock(loop, self._beat)
         self._beat()
-        if any(each.provider == "simulated" and not each.base_url for each in self._settings.integration.values()):
-            await self._simulate()
+        await self._simulate(self._settings)
         self._ways = self._make_ways(self._settings)
         self._policies = live(self._settings, self._say)
         self._threads = ThreadPoolExecutor(THREADS, "count")
         journal = self._open_journal()
+        limits.join(self._limits, self._number, self._epoch)
+        self._clock.watch(limits.Turns(self._limits))
         subjects = SubjectClient(self._ledger.socket, loop)
         self._clock.watch(subjects)
         evidence = Evidence(journal, subjects.subjects, self._number, self._epoch, loop, self._clock)
-        self._pipeline = Pipeline(self._snapshot(), self._keys, evidence, self._clock, self._threads)
+        self._pipeline = Pipeline(
+            self._snapshot(), self._keys, self._limits, evidence, self._counters, self._clock, self._threads
+        )
         self._keys.follow(self._clock, self._say)
         for flaw in self._calibration.flaws:
             self._say(flaw)
-        self._evidence = evidence
+        self._evidence, self._journal = evidence, journal
         self._clock.watch(self)
         self.check(0.0)
         keeping = loop.create_task(self._keep())
@@ -122,7 +134,8 @@ class Worker:
         keeping.cancel()
         evidence.close()
         subjects.close()
-        journal.close()
+        if not self._limits.holding:  # else what is held is settled, and its calls' end recorded, as if it had died
+            journal.close()
         self._save()
         self._threads.shutdown(cancel_futures=True)
 
@@ -163,8 +176,13 @@ class Worker:
             await asyncio.to_thread(self._save)
 
     def check(self, now: float) -> bool:
-        """The clock's question: are other policies in force than the ledger says?"""
-        self._evidence.policies(self._policies.digests if self._policies is not None else ("", ""))
+        """The clock's question: are other policies in force than the ledger says? And what may others know of this?"""
+        digests = self._policies.digests
+        self._evidence.policies(digests)
+        for role, digest in zip(ROLES, digests, strict=True):
+            self._counters.policy(role, digest, len(self._policies.problems))
+        connections, journal = len(self._pipeline.connections), self._journal
+        self._counters.look(connections, self._evidence.lost, journal.dropped, self._epoch, journal.appended)
         return True
 
     def _save(self) -> None:
@@ -180,8 +198,13 @@ class Worker:
         assert self._simulated is not None
         return f"http://127.0.0.1:{self._simulated.port}"
 
-    async def _simulate(self) -> None:
-        self._simulated = await Provider.start()
+    async def _simulate(self, settings: Settings) -> None:
+        """The simulated provider, where an integration wants the one of this process."""
+        wanted = any(each.provider == "simulated" and not each.base_url for each in settings.integration.values())
+        if wanted and self._simulated is None:
+            from tidegate.serve.simulated import Provider
+
+            self._simulated = await Provider.start()
 
     def _hear(self) -> None:
         message = self._channel.receive()
@@ -193,8 +216,7 @@ class Worker:
 
     async def _use(self, settings: Settings) -> None:
         """Other settings are in force from the next request on; calls under way keep theirs."""
-        if self._simulated is None:
-            await self._simulate()
+        await self._simulate(settings)
         try:
             if settings.prices != self._settings.prices:
                 self._prices = await asyncio.to_thread(prices_of, settings)
@@ -210,7 +232,7 @@ class Worker:
         self._settings = settings
         self._pipeline.use(self._snapshot())
         before.close()
-        if followed is not None and followed is not self._policies:
+        if followed is not self._policies:
             await asyncio.to_thread(followed.close)
 
     def _say(self, words: str) -> None:
@@ -235,8 +257,7 @@ class Worker:
         await self._emptied(loop.time() + GRACE)
         self._ways.close()
         self._clock.stop()
-        if self._policies is not None:
-            await asyncio.to_thread(self._policies.close)
+        await asyncio.to_thread(self._policies.close)
 
     async def _take_backlog(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()

@@ -1,0 +1,35 @@
+"""The body that a provider shall get: the caller's own, with a few edits. Every byte outside them stays as it came."""
+
+from tidegate.model import Call
+from tidegate.wire._strict import locate
+from tidegate.wire.dialect import encode
+from tidegate.wire.splice import Edit, splice
+
+
+def rewritten(
+    call: Call, model: str, most: int | None, provider: str, asks_usage: bool
+) -> tuple[bytes, tuple[str, ...]]:
+    """The body and what was changed in it: the model where the provider has another name for the one that is asked for,
+    the most tokens of an answer where there are to be fewer, and a stream's usage where it `asks_usage`.
+    """
+    edits: list[Edit] = []
+    names: tuple[str, ...] = ()
+    if model != call.model:
+        span = locate(call.body, b"model")
+        assert span is not None
+        edits.append((*span, encode_text(model)))
+        names = ("model",)
+    if most is not None and call.route.lower_output is not None:
+        lowered = call.route.lower_output(call.body, most, provider)
+        if lowered:
+            edits += lowered
+            names += ("max_tokens",)
+    if call.route.ask_usage is not None and asks_usage:
+        edits.append(call.route.ask_usage(call.body))
+        names += ("include_usage",)
+    return (splice(call.body, edits), names) if edits else (call.body, names)
+
+
+def encode_text(text: str) -> bytes:
+    """A JSON string."""
+    return encode({"": text})[4:-1]

@@ -1,0 +1,55 @@
+cimport cython
+
+from tidegate.count.metering cimport Metering
+from tidegate.count.prices cimport Price
+from tidegate.counters cimport Counters
+from tidegate.decide.decision cimport decide
+from tidegate.limit._standing cimport lines as standing
+from tidegate.limit.hold cimport Buckets, Held, Holder
+from tidegate.model cimport Call
+from tidegate.record.account cimport Account
+
+cdef class Rules:
+    cdef readonly object policy
+    cdef readonly Py_ssize_t reserve, step, every, tail, text
+
+cdef class Run:
+    cdef readonly Call call
+    cdef readonly object caller, decision, estimate, stopping, meter, usage, cost
+    cdef readonly Account account
+    cdef readonly str why
+    cdef readonly bint judges, decided
+    cdef Rules _rules
+    cdef Holder _holder
+    cdef Counters _counters
+    cdef bint _left
+    cdef object _policy
+    cdef Metering _metering
+    cdef str _integration
+    cdef Buckets _buckets
+    cdef Held _held
+    cdef dict _document, _standings
+    cdef long long _covered, _ahead, _ask_at
+    cdef bint _judged
+
+    @cython.locals(price=Price)
+    cpdef metered(self, Metering metering, str integration, str prices)
+    cpdef decide(self)
+    @cython.locals(held=Held)
+    cpdef take(self)
+    cdef _begin(self, Rules rules, Holder holder, Counters counters, Call call, caller, Account account)
+    cdef _reserved(self)
+    cdef _stated(self)
+    @cython.locals(price=Price)
+    cpdef lowered(self)
+    cdef _answers(self)
+    cpdef plain(self, bytes body)
+    cpdef body(self, bytes body)
+    cpdef bytes lines(self)
+    cpdef leave(self, bytes body, tuple edits)
+    cpdef stream(self, bint strip)
+    cpdef bytes feed(self, bytes read)
+    @cython.locals(held=Held)
+    cpdef settle(self, ended)
+    @cython.locals(counters=Counters, account=Account)
+    cpdef _over(self, ended)
