@@ -8,6 +8,7 @@ Importing typer and rich would add half to the time until the gateway's first an
 manager starts it are recognised without them. They lead to the same function.
 """
 
+import gc
 import sys
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def _run(arguments: list[str]) -> None:
 
 
 def _serve(config: Path | None) -> None:
+    gc.disable()  # until all is there that stays: looking for garbage among it is a fifth of what importing costs
     from tidegate.cli.serve import serve
 
     serve(config)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tidegate.cli.ledger_commands import ledger
+from tidegate.cli.ledger_commands import Folder, ledger
 
 File = Annotated[
     Path | None,
@@ -28,11 +28,16 @@ app.add_typer(prices, name="prices")
 app.add_typer(ledger, name="ledger")
 keys = typer.Typer(help="Virtual keys: create, list, rotate, revoke.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+runs = typer.Typer(help="Look at single calls: show.", no_args_is_help=True)
+app.add_typer(runs, name="runs")
 
 Config = Annotated[
     Path | None,
     typer.Option("--config", help="Without it $TIDEGATE_CONFIG, else ./tidegate.toml if it exists.", metavar="FILE"),
 ]
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 @app.command("serve")
@@ -182,8 +187,53 @@ def prices_update_command(
 
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the key and nothing else.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Id = Annotated[str, typer.Argument(help="The key's id: its first 15 characters.", show_default=False)]
+
+
+@app.command("tail")
+def tail_command(
+    count: Annotated[int, typer.Option("-n", "--count", min=0, help="How many of those that have ended.")] = 10,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on with those that end from now on.")] = True,
+    blocked: Annotated[
+        bool, typer.Option("--blocked", help="Only calls that were refused, or whose answer was ended.")
+    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Only calls of this model, as the prices call it; `*` stands for anything.", metavar="NAME"),
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="Only calls of this tenant.", metavar="NAME")] = None,
+    json: Json = False,
+    ledger: Folder = None,
+    config: Config = None,
+) -> None:
+    """Print what is decided, a line for each call when it has ended and its record is durable.
+
+    Needs no running gateway, and goes on through its restarts. Tenants and keys are named where the data directory
+    knows them. Of the past at most 100,000 entries of the ledger are looked at.
+    """
+    from tidegate.cli.ledger import find
+    from tidegate.cli.tail import show, tail
+
+    show(tail(find(ledger, config, os.environ), count, follow, json, blocked, model, tenant))
+
+
+@runs.command("show")
+def runs_show_command(
+    run: Annotated[str, typer.Argument(help="The run's id, as the client was told: 26 hexadecimal digits.")],
+    json: Json = False,
+    ledger: Folder = None,
+    config: Config = None,
+) -> None:
+    """Print one run: its steps and their times, the decision, limits, usage, cost, and the proof that it is recorded.
+
+    Also of a run that is under way, was refused, or was cut off with its worker.
+    """
+    from tidegate.cli.ledger import find
+    from tidegate.cli.naming import Names
+    from tidegate.cli.runs import document, find_run, text
+
+    place = find(ledger, config, os.environ)
+    typer.echo((document if json else text)(find_run(place, run), Names(place)))
 
 
 @keys.command("create")

@@ -145,7 +145,7 @@ def verify(
         str(log),
         checkpoint.size if checkpoint else 0,
         checkpoint.root.hex() if checkpoint else None,
-        [_signer(signature) for signature in report.signatures],
+        [signer(signature) for signature in report.signatures],
         faults,
         warnings,
     )
@@ -163,7 +163,8 @@ def public_keys(files: Sequence[Path]) -> list[Verifier]:
     return list({str(key): key for file in files for key in keys.public_keys(file)}.values())
 
 
-def _signer(one: Signature | Verifier) -> str:
+def signer(one: Signature | Verifier) -> str:
+    """Whose key it is, and which."""
     return f"{one.name}+{one.key_id.hex()}"
 
 
@@ -179,12 +180,7 @@ def _text(path: Path) -> bytes:
 
 def prove(found: Layout, run: str, kind: str) -> str:
     """A receipt for the record of a run, of the kind that was asked for or, if it does not matter, the last."""
-    try:
-        name = bytes.fromhex(run)
-    except ValueError:
-        name = b""
-    if len(name) != 13:
-        raise LedgerError(f"a run is 26 hexadecimal digits, found `{run}`")
+    name = run_id(run)
     reader = Reader(found.index)
     try:
         places = [place for place in reader.places(name) if kind in ("", place.kind)]
@@ -197,6 +193,17 @@ def prove(found: Layout, run: str, kind: str) -> str:
     return make_receipt(found.log, places[-1].leaf)
 
 
+def run_id(text: str) -> bytes:
+    """The 13 bytes of a run's id, as the client was told it."""
+    try:
+        name = bytes.fromhex(text)
+    except ValueError:
+        name = b""
+    if len(name) != 13:
+        raise LedgerError(f"a run is 26 hexadecimal digits, found `{text}`")
+    return name
+
+
 def check_proof(path: Path, verifiers: Sequence[Verifier], as_json: bool) -> tuple[str, int]:
     """What a receipt proves, or why it proves nothing."""
     try:
@@ -204,7 +211,7 @@ def check_proof(path: Path, verifiers: Sequence[Verifier], as_json: bool) -> tup
     except (ProofError, NoteError, CheckpointError) as error:
         said = {"proved": False, "error": error.message}
         return json_text(said) if as_json else f"{path}: proves nothing: {error.message}", 1
-    signed = [_signer(signature) for signature in proved.signatures]
+    signed = [signer(signature) for signature in proved.signatures]
     checkpoint = proved.checkpoint
     try:
         record: dict[str, Any] | None = plain(decode(proved.entry))
@@ -306,7 +313,7 @@ def stats(found: Layout, as_json: bool) -> str:
         "checkpoint": datetime.fromtimestamp((found.log / "checkpoint").stat().st_mtime, UTC).isoformat("T", "seconds"),
         "segments": len(waiting),
         "segment_bytes": sum(waiting),
-        "keys": [_signer(key) for key in found.verifiers()],
+        "keys": [signer(key) for key in found.verifiers()],
         "log": str(found.log),
         "checkpoints": str(found.checkpoints),
         "same_disk": found.log.stat().st_dev == found.checkpoints.stat().st_dev,

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tidegate.decide.bundle import Bundle, load, read
-from tidegate.decide.compiled import in_order, inspect
+from tidegate.decide.compiling import in_order, inspect
 from tidegate.decide.contract import EVERYTHING
 from tidegate.decide.documents import BaseDocuments, from_json
 from tidegate.decide.policy import Policy
