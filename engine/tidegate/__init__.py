@@ -28,6 +28,14 @@ and keep evidence of what happened (`help(Ledger)`):
     with Ledger("ledger", origin="example.org/ledger") as ledger:
         ...
 
+and govern all of a call, from the decision to its record (`help(Engine)`):
+
+    from tidegate import Engine
+
+    with Engine("policies", ledger="ledger", origin="example.org/app") as engine:
+        run = engine.begin("chat.completions", body, tenant="acme")
+        ...
+
 and count tokens while they stream:
 
     from tidegate import TokenCounter
@@ -44,6 +52,8 @@ if TYPE_CHECKING:
     from tidegate.count.prices import cost
     from tidegate.count.tokens import TokenCounter, count_tokens
     from tidegate.decide.policy import Policy
+    from tidegate.engine import Engine
+    from tidegate.errors import TidegateError
     from tidegate.limit.limits import Limits
     from tidegate.model import Decision, Limit
     from tidegate.record.ledger import Ledger
@@ -54,12 +64,14 @@ __version__ = "0.1.0"
 __all__ = [
     "UNDEFINED",
     "Decision",
+    "Engine",
     "EvaluationError",
     "Ledger",
     "Limit",
     "Limits",
     "Policy",
     "PolicyRefused",
+    "TidegateError",
     "TokenCounter",
     "__version__",
     "cost",
@@ -69,12 +81,14 @@ __all__ = [
 # imported when they are asked for: a gateway starts without most of them
 _HOMES = {
     "Decision": "tidegate.model",
+    "Engine": "tidegate.engine",
     "EvaluationError": "tidegate.rego.errors",
     "Ledger": "tidegate.record.ledger",
     "Limit": "tidegate.model",
     "Limits": "tidegate.limit.limits",
     "Policy": "tidegate.decide.policy",
     "PolicyRefused": "tidegate.rego.errors",
+    "TidegateError": "tidegate.errors",
     "TokenCounter": "tidegate.count.tokens",
     "UNDEFINED": "tidegate.rego.values",
     "cost": "tidegate.count.prices",
