@@ -49,7 +49,7 @@ def error(path: str, event: bytes) -> tuple[str, str]:
     if path == RESPONSES:
         assert document["type"] == "error"
         assert (document["code"], document["message"]) == (document["error"]["code"], document["error"]["message"])
-    assert document["error"].keys() == {"message", "type", "param", "code"}
+    assert document["error"].keys() == {"message", "type", "param", "code", "run"}
     return document["error"]["code"], document["error"]["message"]
 
 

@@ -63,10 +63,19 @@ def test_changed_files_are_in_force_and_wrong_ones_are_not(tmp_path: Path) -> No
 
 
 def test_a_gateway_does_not_start_with_a_policy_that_cannot_be_in_force(tmp_path: Path) -> None:
-    folder = policy(tmp_path / "p", rules="package tidegate.admission\n\nmax_output := 5\n")
+    folder = policy(tmp_path / "p", rules="package tidegate.admission\n\nguard contains {} if input.x\n")
+    (folder / "more.rego").write_text("package more\n\nx := y\n")
     gateway = Gateway(tmp_path / "g", settings(folder))
-    with pytest.raises(AssertionError, match="`max_output` cannot be carried out here"):
+    with pytest.raises(AssertionError) as refused:
         gateway.start()
+    assert gateway.process.returncode == 2
+    for problem in ("`guard` cannot be carried out here", "rego_unsafe_var_error"):
+        assert problem in str(refused.value), "all problems are told"
+    assert "ended by" not in gateway.log, "what had begun is brought to its end"
+    gateway.write(settings(policy(tmp_path / "right")))
+    gateway.start()
+    assert "waiting for" not in gateway.log, "nothing of it was left"
+    assert gateway.stop() == 0
 
 
 def test_a_call_without_an_answer_of_the_policy_is_refused(tmp_path: Path) -> None:
