@@ -2,11 +2,13 @@
 
 Every contestant has one worker, reuses its upstream connections, and writes no access log. nginx is the yardstick: a
 plain reverse proxy that looks into nothing. It is set up as well as we can: bodies stay in memory, and answers pass
-without being collected first, as event streams need it.
+without being collected first, as event streams need it. Tidegate has everything on: a virtual key, the policies that
+come with it and their four limits, counting, and evidence. Other gateways for calls to models are in peers.py.
 """
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -20,13 +22,18 @@ from bench.rig import BUILD, BenchError, Process, Rig, first_answer, free_port, 
 MODEL = "gpt-4o-mini"
 SYSTEM = "You are a helpful assistant. Answer briefly and cite the policy document when a question is about expenses."
 QUESTION = "Which expenses of a journey must be filed with a receipt, until when, and who decides when one is missing? "
+CREDENTIAL = "sk-bench"  # the provider's, which the gateway has; what clients send is a virtual key
 HEADERS = {
     "Content-Type": "application/json",
-    "Authorization": "Bearer sk-bench",
     "Accept": "application/json",
     "User-Agent": "bench",
 }
 SMALL = 512  # bytes of a request's body
+
+
+def headers(key: str) -> dict[str, str]:
+    """What every request has."""
+    return {**HEADERS, "Authorization": f"Bearer {key}"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,7 @@ class Gateway:
 
     process: Process
     port: int
+    key: str  # that its clients send
     start: float  # seconds from exec to that answer
 
 
@@ -57,9 +65,9 @@ def paced(*, events: int, milliseconds: int) -> bytes:
     return call(SMALL, max_tokens=events, seed=milliseconds, stream=True, stream_options={"include_usage": True})
 
 
-def write_request(rig: Rig, name: str, body: bytes) -> Path:
+def write_request(rig: Rig, name: str, body: bytes, key: str) -> Path:
     """The whole HTTP request as the load client sends it."""
-    fields = {"Host": "127.0.0.1", **HEADERS, "Content-Length": str(len(body))}
+    fields = {"Host": "127.0.0.1", **headers(key), "Content-Length": str(len(body))}
     head = "".join(f"{field}: {value}\r\n" for field, value in fields.items())
     path = rig.directory / f"{name}.http"
     path.write_bytes(b"POST /v1/chat/completions HTTP/1.1\r\n" + head.encode() + b"\r\n" + body)
@@ -147,7 +155,7 @@ def start_nginx(rig: Rig, upstream: str) -> Gateway:
     """nginx as a reverse proxy."""
     began = time.monotonic()
     process, port = _nginx(rig, "nginx", upstream, under_test=True)
-    return _started(process, port, began)
+    return started(process, port, began, CREDENTIAL)
 
 
 TIDEGATE = """
@@ -159,29 +167,58 @@ admin = "127.0.0.1:{admin}"
 workers = 1
 connections = 12000
 
+[identify]
+anonymous = false
+
+[policy]
+path = "{directory}/policies"
+
+[record]
+evidence = "{evidence}"
+
 [integration.stub]
 provider = "openai"
 base_url = "{upstream}/v1"
+credential = "env://BENCH_CREDENTIAL"
 private = true
 """
+# the policies that come with Tidegate as they are, and numbers that no load of ours reaches
+AMPLE = {"requests_per_minute": 10**9, "tokens_per_minute": 10**12, "concurrent": 10**6, "usd_per_day": 10**9}
 
 
-def start_tidegate(rig: Rig, upstream: str) -> Gateway:
-    """Tidegate with one integration: the caller's key passes through."""
+def start_tidegate(rig: Rig, upstream: str, evidence: str = "response") -> Gateway:
+    """Tidegate with one integration, everything on."""
     port, admin = free_port(), free_port()
     directory = rig.directory / f"tidegate-{port}"
-    directory.mkdir()
+    shutil.copytree(ROOT / "policies", directory / "policies")
+    data = json.loads((directory / "policies" / "data.json").read_text())
+    data["defaults"] |= AMPLE
+    (directory / "policies" / "data.json").write_text(json.dumps(data))
     configuration = directory / "tidegate.toml"
-    configuration.write_text(TIDEGATE.format(directory=directory, port=port, admin=admin, upstream=upstream))
-    env = {"PYTHONPATH": str(ROOT / "engine"), "SSL_CERT_FILE": str(rig.directory / "certificate.pem")}
-    command = [sys.executable, "-m", "tidegate", "serve", "--config", str(configuration)]
+    configuration.write_text(
+        TIDEGATE.format(directory=directory, port=port, admin=admin, upstream=upstream, evidence=evidence)
+    )
+    env = {
+        "PYTHONPATH": str(ROOT / "engine"),
+        "SSL_CERT_FILE": str(rig.directory / "certificate.pem"),
+        "BENCH_CREDENTIAL": CREDENTIAL,
+    }
+    tidegate = [sys.executable, "-m", "tidegate"]
+    create = [*tidegate, "keys", "create", "--quiet", "--config", str(configuration)]
+    made = subprocess.run(create, check=True, capture_output=True, text=True, env=os.environ | env)
+    command = [*tidegate, "serve", "--config", str(configuration)]
     began = time.monotonic()
-    return _started(rig.start("tidegate", command, under_test=True, env=env), port, began)
+    return started(rig.start("tidegate", command, under_test=True, env=env), port, began, made.stdout.strip())
 
 
-def _started(process: Process, port: int, began: float) -> Gateway:
-    content = first_answer(process, port, call(SMALL), HEADERS)
+def start_tidegate_async(rig: Rig, upstream: str) -> Gateway:
+    """The same where nothing waits for its record."""
+    return start_tidegate(rig, upstream, "async")
+
+
+def started(process: Process, port: int, began: float, key: str) -> Gateway:
+    content = first_answer(process, port, call(SMALL), headers(key))
     took = time.monotonic() - began
     if json.loads(content).get("object") != "chat.completion":
         raise BenchError(f"{process.name} answered {content[:300]!r}")
-    return Gateway(process, port, took)
+    return Gateway(process, port, key, took)

@@ -1,16 +1,19 @@
 """What the gateway costs, with all that it does by default: `python -m bench.gateway [--rounds N] [--quick] [--noise]`.
 
-nginx and Tidegate run side by side before the same stub provider and are measured in turn, both within every round; a
-ratio is taken inside a round. What belongs to one process alone (start, memory) is measured on fresh processes.
+nginx, Tidegate and two other gateways run side by side before the same stub provider and are measured in turn, all
+within every round; a ratio is taken inside a round. What belongs to one process alone (start, memory) is measured on
+fresh processes. `--soak` alone looks whether a million calls and a hundred thousand streams leave memory behind.
 
 Exit codes: 0 every gate holds, 1 a gate is missed, 2 the run is void (an answer was wrong or missing).
 """
 
 import argparse
+import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +28,12 @@ from bench.contestants import (
     start_nginx,
     start_provider,
     start_tidegate,
+    start_tidegate_async,
     start_tls_provider,
     write_request,
 )
-from bench.report import Line, finish, ratio_line
+from bench.peers import VERSIONS, peers
+from bench.report import RESULTS, Line, finish, ratio_line
 from bench.rig import BenchError, Cost, Rig, rss
 
 KIB, MB = 1024, 1_000_000
@@ -41,9 +46,14 @@ HELD = 0.93
 SLOW_STREAMS = 1000
 IDLE_CONNECTIONS = 10_000
 SPARE_FILES = 1000  # descriptors a gateway may need besides its idle connections
+CALLS, ENDED_STREAMS = 1_000_000, 100_000  # of a soak
+REGRESSION = 1.5
+KEPT = 1.0  # MB that may stay
+BATCH = 64 * 800  # bytes of the records of 64 calls
+FLUSHES = 20
 QUIET = 0.15  # cores kept busy by other programs that a measure can bear
 
-Pair = tuple[Cost, Cost]  # Tidegate's, nginx's
+Round = dict[str, Cost]  # by contestant
 
 
 @dataclass(frozen=True)
@@ -57,11 +67,12 @@ class Cell:
     tls: bool = False
     goal: float | None = None
     gate: float | None = None
+    others: bool = False  # also for those beside Tidegate and nginx
 
 
 REQUESTS = (
-    Cell("governed_request_c16", "ask", 16, call(SMALL), goal=1.9, gate=3),
-    Cell("governed_request_c64", "ask", 64, call(SMALL), goal=1.5, gate=2.5),
+    Cell("governed_request_c16", "ask", 16, call(SMALL), goal=1.9, gate=3, others=True),
+    Cell("governed_request_c64", "ask", 64, call(SMALL), goal=1.5, gate=2.5, others=True),
     Cell("governed_request_8k_c64", "ask", 64, call(8 * KIB)),
     Cell("governed_request_64k_c64", "ask", 64, call(64 * KIB)),
     Cell("governed_request_tls_c64", "ask", 64, call(SMALL), tls=True),
@@ -102,20 +113,23 @@ class Solo:
 class Bench:
     """One run: the processes that stay up, and the measures taken on them."""
 
-    def __init__(self, rig: Rig, plan: Plan, ours: Start) -> None:
+    def __init__(self, rig: Rig, plan: Plan, ours: Start, others: dict[str, Start]) -> None:
         self.rig, self.plan = rig, plan
         self.starts = {"tidegate": ours, "nginx": start_nginx}
+        self.others = {} if ours is start_nginx else {"tidegate_async": start_tidegate_async, **others}
         self.provider = start_provider(rig)
         self.tls_provider, _ = start_tls_provider(rig, self.provider)
         self.connections = min(IDLE_CONNECTIONS, rig.files - SPARE_FILES)
-        self._requests: dict[bytes, Path] = {}
+        self.flushes: list[float] = []  # one a round
+        self._requests: dict[tuple[bytes, str], Path] = {}
 
     def load(self, gateway: Gateway, mode: str, body: bytes, *, conns: int, ramp: float = 0.1, window: float) -> Cost:
         """One window of load."""
-        if body not in self._requests:
-            self._requests[body] = write_request(self.rig, f"request-{len(self._requests)}", body)
+        name = body, gateway.key
+        if name not in self._requests:
+            self._requests[name] = write_request(self.rig, f"request-{len(self._requests)}", *name)
         return self.rig.load(
-            mode, gateway.process, gateway.port, self._requests[body], conns=conns, ramp=ramp, window=window
+            mode, gateway.process, gateway.port, self._requests[name], conns=conns, ramp=ramp, window=window
         )
 
     def warm(self, gateway: Gateway) -> None:
@@ -123,28 +137,78 @@ class Bench:
         self.load(gateway, "ask", call(SMALL), conns=16, window=self.plan.window)
         self.load(gateway, "stream", paced(events=20, milliseconds=5), conns=16, window=0.3)
 
-    def rounds(self) -> Iterator[dict[str, Pair]]:
+    def rounds(self, cells: Sequence[Cell]) -> Iterator[dict[str, Round]]:
         """All cells, once for each round; who goes first alternates."""
         running = {name: (start(self.rig, self.provider), start(self.rig, self.tls_provider))
                    for name, start in self.starts.items()}  # fmt: skip
-        for pair in running.values():
-            for gateway in pair:
-                self.warm(gateway)
+        for name, start in self.others.items():
+            one = start(self.rig, self.provider)
+            running[name] = one, one
+        for gateway in each_once(running):
+            self.warm(gateway)
         for number in range(self.plan.rounds):
             order = list(running) if number % 2 else list(running)[::-1]
             progress(f"round {number + 1} of {self.plan.rounds}")
-            yield {cell.name: self.pair(cell, running, order) for cell in (*REQUESTS, PACED)}
-        for pair in running.values():
-            for gateway in pair:
-                self.rig.stop(gateway.process)
+            yield {cell.name: self.round(cell, running, order) for cell in cells}
+            self.flushes.append(self.flush())
+        for gateway in each_once(running):
+            self.rig.stop(gateway.process)
 
-    def pair(self, cell: Cell, running: dict[str, tuple[Gateway, Gateway]], order: list[str]) -> Pair:
-        """One load on both, in turn; which attempt counts is decided by other programs' noise, never by the result."""
-        pairs: list[Pair] = []
-        while len(pairs) < self.plan.attempts and (not pairs or disturbance(pairs[-1]) > QUIET):
-            costs = {name: self.cell(cell, running[name][cell.tls]) for name in order}
-            pairs.append((costs["tidegate"], costs["nginx"]))
-        return min(pairs, key=disturbance)
+    def round(self, cell: Cell, running: dict[str, tuple[Gateway, Gateway]], order: list[str]) -> Round:
+        """One load on all, in turn; which attempt counts is decided by other programs' noise, never by the result."""
+        found: list[Round] = []
+        names = [name for name in order if cell.others or name in self.starts]
+        while len(found) < self.plan.attempts and (not found or disturbance(found[-1]) > QUIET):
+            found.append({name: self.cell(cell, running[name][cell.tls]) for name in names})
+        return min(found, key=disturbance)
+
+    def flush(self) -> float:
+        """Microseconds of one write and flush of the records of 64 calls, into a file as a journal has it: filled."""
+        with open(self.rig.directory / "flushed", "w+b", 0) as file:
+            file.write(bytes(FLUSHES * BATCH))
+            os.fdatasync(file.fileno())
+            file.seek(0)
+            times = []
+            for _ in range(FLUSHES):
+                began = time.perf_counter()
+                file.write(b"x" * BATCH)
+                os.fdatasync(file.fileno())
+                times.append(time.perf_counter() - began)
+        return median(times) * 1e6
+
+    def regression(self) -> Iterator[Line]:
+        """What a call and an event cost, against what the last full result says. These machines differ and are shared,
+        so that only what certainly costs half as much again is one.
+        """
+        source = sorted(RESULTS.glob("????-??-??-gateway.json"))[-1]
+        last = {line["name"]: line["interval"]["high"] for line in json.loads(source.read_text())["lines"]
+                if line["interval"]}  # fmt: skip
+        cells, self.others = (REQUESTS[1], PACED), {}
+        rounds = list(self.rounds(cells))
+        for line in ratio_lines(rounds, cells):
+            if line.name in last and line.interval is not None:
+                least, most = line.interval.low, REGRESSION * last[line.name]
+                note = f"at least {least:.3g}; {source.name} has {last[line.name]:.3g}"
+                yield Line(name=line.name, value=least, unit="x", gate=most, details=(note,))
+
+    def soak(self) -> Iterator[Line]:
+        """What calls and streams leave in the worker's memory, once it has seen some."""
+        gateway = self.starts["tidegate"](self.rig, self.provider)
+        loads = {
+            "calls": ("ask", call(SMALL), CALLS),
+            "streams": ("stream", call(SMALL, max_tokens=10, stream=True), ENDED_STREAMS),
+        }
+        for name, (mode, body, most) in loads.items():
+            self.load(gateway, mode, body, conns=64, window=10.0)
+            before, done = rss(gateway.process.worker), 0
+            while done < most:
+                done += self.load(gateway, mode, body, conns=64, window=10.0).answers
+                progress(f"{done} of {most} {name}")
+            time.sleep(self.plan.settle)
+            growth = (rss(gateway.process.worker) - before) / MB
+            yield Line(name=f"governed_soak_{name}", value=growth, unit="MB", goal=KEPT, gate=KEPT,
+                       details=(f"after {done}",))  # fmt: skip
+        self.rig.stop(gateway.process)
 
     def cell(self, cell: Cell, gateway: Gateway) -> Cost:
         """One load on one contestant."""
@@ -187,9 +251,14 @@ def growth(cost: Cost) -> int:
     return cost.worker_after - cost.worker_before
 
 
-def disturbance(pair: Pair) -> float:
-    """Cores that other programs kept busy, in the worse half of a pair."""
-    return max(cost.foreign for cost in pair)
+def each_once(running: dict[str, tuple[Gateway, Gateway]]) -> list[Gateway]:
+    """All that run."""
+    return list({id(gateway): gateway for pair in running.values() for gateway in pair}.values())
+
+
+def disturbance(found: Round) -> float:
+    """Cores that other programs kept busy, in the worst part of a round."""
+    return max(cost.foreign for cost in found.values())
 
 
 def progress(what: str) -> None:
@@ -197,23 +266,43 @@ def progress(what: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
 
 
-def ratio_lines(rounds: list[dict[str, Pair]]) -> Iterator[Line]:
+def ratio_lines(rounds: list[dict[str, Round]], cells: Sequence[Cell]) -> Iterator[Line]:
     """CPU per request and per event, and the tail of the delay, each against nginx."""
 
-    def pairs(cell: str, of: Callable[[Cost], float]) -> list[tuple[float, float]]:
-        return [(of(ours), of(theirs)) for ours, theirs in (found[cell] for found in rounds)]
+    def pairs(cell: str, of: Callable[[Cost], float], whose: str = "tidegate") -> list[tuple[float, float]]:
+        return [(of(found[cell][whose]), of(found[cell]["nginx"])) for found in rounds]
 
-    for cell in REQUESTS:
-        costs = pairs(cell.name, lambda cost: cost.worker_us / cost.answers)
-        yield ratio_line(cell.name, costs, goal=cell.goal, gate=cell.gate)
+    def request(cost: Cost) -> float:
+        return cost.worker_us / cost.answers
+
+    for cell in cells:
+        if cell.mode == "stream":
+            continue
+        yield ratio_line(cell.name, pairs(cell.name, request), goal=cell.goal, gate=cell.gate)
         if cell.gate is not None:
             yield ratio_line(f"{cell.name}_tree", pairs(cell.name, lambda cost: cost.tree_us / cost.answers))
+        short = cell.name.removeprefix("governed_")
+        if "tidegate_async" in rounds[0][cell.name]:
+            yield ratio_line(f"governed_async_{short}", pairs(cell.name, request, "tidegate_async"), goal=1.3)
+        for peer in VERSIONS:
+            if peer in rounds[0][cell.name]:
+                yield ratio_line(f"{peer}_{short}", pairs(cell.name, request, peer))
     per_event = pairs(PACED.name, lambda cost: cost.worker_us / cost.events)
     yield ratio_line("governed_paced_event", per_event, goal=1.3, gate=1.6)
-    rate = median(found[PACED.name][0].events / found[PACED.name][0].seconds for found in rounds)
+    ours = [found[PACED.name]["tidegate"] for found in rounds]
+    rate = median(cost.events / cost.seconds for cost in ours)
     broken = "" if rate >= HELD * NOMINAL else f"streams not held: {rate:.0f} events/s of {NOMINAL:.0f}"
     delays = pairs(PACED.name, lambda cost: cost.delay_p99_us)
     yield ratio_line("governed_paced_500_p99", delays, goal=2.0, gate=2.0, broken=broken)
+
+
+def added_line(rounds: list[dict[str, Round]], flushes: list[float]) -> Line:
+    """What the governed path adds to the time of a call, with 64 in flight; its bound is the disk's."""
+    cells = [found["governed_request_c64"] for found in rounds]
+    added = median(cell["tidegate"].latency_p50_us - cell["nginx"].latency_p50_us for cell in cells)
+    bound = 1.5 * median(flushes) + 300
+    note = f"one flush of the same batch: {median(flushes):.4g} us; in the bound 1.5 of it, and 300 us"
+    return Line(name="governed_added_p50_c64", value=added, unit="us", goal=bound, gate=bound, details=(note,))
 
 
 def solo_lines(ours: list[Solo], theirs: list[Solo], connections: int) -> Iterator[Line]:
@@ -232,16 +321,16 @@ def solo_lines(ours: list[Solo], theirs: list[Solo], connections: int) -> Iterat
     yield line("idle_rss", "MB", 60, MB, lambda solo: solo.idle, "the worker alone")
 
 
-def describe(rounds: list[dict[str, Pair]]) -> None:
+def describe(rounds: list[dict[str, Round]]) -> None:
     """Latency of the same windows, which no gate looks at, and how quiet the machine was."""
     for cell in (*REQUESTS, PACED):
         of = "delay" if cell.mode == "stream" else "latency"
-        for side, name in enumerate(("tidegate", "nginx")):
-            costs = [found[cell.name][side] for found in rounds]
+        for name in rounds[0][cell.name]:
+            costs = [found[cell.name][name] for found in rounds]
             p50, p99 = (median(getattr(cost, f"{of}_{quantile}_us") for cost in costs) for quantile in ("p50", "p99"))
             rate = median((cost.events or cost.answers) / cost.seconds for cost in costs)
             print(f"  {cell.name} {name}: {rate:.0f}/s, {of} p50 {p50:.0f} us, p99 {p99:.0f} us")
-    foreign = [disturbance(pair) for found in rounds for pair in found.values()]
+    foreign = [disturbance(cells) for found in rounds for cells in found.values()]
     print(f"  cores kept busy by other programs: median {median(foreign):.2f}, worst {max(foreign):.2f}")
 
 
@@ -263,19 +352,24 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="paired rounds (12)")
     parser.add_argument("--quick", action="store_true", help="3 rounds of short windows: does it work at all")
     parser.add_argument("--noise", action="store_true", help="a second nginx in Tidegate's place: how quiet is it here")
+    parser.add_argument("--regression", action="store_true", help="only: do calls cost more than the last result says")
+    parser.add_argument("--soak", action="store_true", help="only the memory after many calls; some minutes")
     options = parser.parse_args()
     plan = Plan.of(options.rounds, options.quick)
 
+    others = {} if options.noise else peers()  # they are installed while there is still a network
     with void_run(), Rig() as rig:
-        bench = Bench(rig, plan, start_nginx if options.noise else start_tidegate)
-        rounds = list(bench.rounds())
+        bench = Bench(rig, plan, start_nginx if options.noise else start_tidegate, others)
+        if options.regression:
+            return finish(list(bench.regression()), "gateway-regression", raw={}, facts={})
+        if options.soak:
+            return finish(list(bench.soak()), "gateway-soak", raw={}, facts={"loopback_only": rig.loopback_only})
+        rounds = list(bench.rounds((*REQUESTS, PACED)))
         solos = {name: bench.solos(name) for name in bench.starts}
 
-    lines = [*ratio_lines(rounds), *solo_lines(solos["tidegate"], solos["nginx"], bench.connections)]
-    by_round = [
-        {cell: {"tidegate": ours, "nginx": theirs} for cell, (ours, theirs) in found.items()} for found in rounds
-    ]
-    raw = {"rounds": by_round, "fresh": solos}
+    lines = [*ratio_lines(rounds, REQUESTS), added_line(rounds, bench.flushes)]
+    lines += solo_lines(solos["tidegate"], solos["nginx"], bench.connections)
+    raw = {"rounds": rounds, "fresh": solos}
     facts = {"options": vars(options), "plan": plan, "loopback_only": rig.loopback_only}
     suffix = "-noise" if options.noise else "-quick" if options.quick else ""
     code = finish(lines, f"gateway{suffix}", raw=raw, facts=facts)
