@@ -17,6 +17,10 @@ from tests.gateway import chat, post
 from tidegate.accept._head import scan as scan_request
 from tidegate.forward._answer import Body, frame
 from tidegate.forward._answer import scan as scan_answer
+from tidegate.limit._standing import lines
+from tidegate.limit.headers import standing
+from tidegate.limit.limits import Limits
+from tidegate.model import Limit
 from tidegate.record._runs import RunIds
 from tidegate.settings import Accept
 from tidegate.wire._strict import check
@@ -128,11 +132,27 @@ def run_id_by_uuid() -> Callable[[], object]:
     return lambda: uuid.uuid4().hex
 
 
+LIMITS = Limits(slots=64)
+BUCKETS = [
+    LIMITS.prepare(Limit(name="calls", measure="requests", max=600, per="1m")),
+    LIMITS.prepare(Limit(name="tokens", measure="tokens", max=150_000, per="1m")),
+]
+
+
+def limit_lines() -> Callable[[], object]:
+    return lambda: lines("openai", BUCKETS)
+
+
+def limit_lines_in_python() -> Callable[[], object]:
+    return lambda: standing("openai", [(bucket, LIMITS.state(bucket)) for bucket in BUCKETS])
+
+
 PAIRS = {
     "head of 12 fields: scan / httptools": (head, head_by_httptools),
     "chat body: strict check / json.loads": (body, body_by_json),
     "one event: unframe, find its end, frame / httptools": (event, event_by_httptools),
     "run id / uuid4": (run_id, run_id_by_uuid),
+    "header lines of two limits / in Python": (limit_lines, limit_lines_in_python),
 }
 MOST = 1.0  # times the anchor
 FASTEST: dict[tuple[str, str], float] = {}
