@@ -59,7 +59,7 @@ bench-record: .venv/developer
 
 .venv/installed: .venv/bin/python pyproject.toml setup.py
 	@rm -rf build/cython
-	@$(PIP) install "setuptools>=80" wheel "Cython>=3.1,<4"
+	@$(PIP) install "setuptools>=80" wheel "Cython>=3.1,<4" "msgspec>=0.20"
 	@$(PIP) install --no-build-isolation --editable .
 	@touch $@
 
