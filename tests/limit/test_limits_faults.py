@@ -25,6 +25,7 @@ class Fault(NamedTuple):
     right: str
     wrong: str
     seen_by: str
+    tries: int = 1  # a race that two processes run on a busy machine may go well a few times
 
 
 FAULTS = (
@@ -46,6 +47,7 @@ FAULTS = (
         "int fits = sum(drawn_in(t, slot), amount) <= max; sched_yield(); STORE(mine->held, sum(before, amount));"
         "\n    if (fits || force) return 1;",
         f"{TOGETHER}::test_of_two_that_race_for_the_last_place_one_at_most_gets_it",
+        tries=10,
     ),
     Fault(
         "a release is dropped", "_words.h",
@@ -142,7 +144,8 @@ def passes(folder: Path, tests: list[str]) -> bool:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.note)
 def test_a_fault_is_seen(fault: Fault, tmp_path: Path) -> None:
-    assert not passes(build(tmp_path / "engine", fault), [fault.seen_by])
+    folder = build(tmp_path / "engine", fault)
+    assert any(not passes(folder, [fault.seen_by]) for _ in range(fault.tries))
 
 
 def test_a_build_without_a_fault_passes(tmp_path: Path) -> None:
