@@ -75,7 +75,7 @@ def test_a_gateway_says_what_it_is_and_how_it_does(gateway: Gateway) -> None:
     assert ("tidegate_build_info", ()) not in samples
     [(_, labels)] = [key for key in samples if key[0] == "tidegate_build_info"]
     assert dict(labels).keys() == {"version", "python"}
-    samples = eventually(gateway, "journal_records", 12)
+    samples = eventually(gateway, "journal_records", 14)  # two a call, and which policy each worker has
     samples = eventually(gateway, "ledger_waiting_records", 0)
     assert value(samples, "ledger_entries") >= 1
     assert abs(value(samples, "start_time_seconds") - time.time()) < 120
@@ -95,7 +95,7 @@ def test_records_that_wait_for_the_ledger_are_counted(tmp_path: Path) -> None:
     with running(tmp_path) as gateway:
         [sequencer] = children(gateway.process.pid, "tidegate-ledger")
         assert gateway.ask(post(chat())).status == 200  # its caller is known from now on
-        eventually(gateway, "journal_records", 2)
+        eventually(gateway, "journal_records", 3)  # the policy, and two of the call
         eventually(gateway, "ledger_waiting_records", 0)
         os.kill(sequencer, signal.SIGSTOP)
         try:

@@ -27,6 +27,7 @@ SHAPES = {
     "start": (500, "server_error", "api_error", None),
     "keys": (500, "server_error", "api_error", None),
     "bad_request": (400, "invalid_request_error", "invalid_request_error", "false"),
+    "abandoned": (500, "server_error", "api_error", None),
     "bad_message": (400, "invalid_request_error", "invalid_request_error", "false"),
     "bad_body": (400, "invalid_request_error", "invalid_request_error", "false"),
     "bad_field": (400, "invalid_request_error", "invalid_request_error", "false"),
