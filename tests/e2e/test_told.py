@@ -15,6 +15,7 @@ import pytest
 
 from tests.wire.refusing import Case, Server, refusing
 from tidegate.errors import LimitReached, PolicyDenied, PolicyFailed, PolicyStopped, ResponseDenied
+from tidegate.limit.units import MICRO_CENTS
 from tidegate.model import Limit
 
 NODE = Path(__file__).parent / "node"
@@ -33,7 +34,7 @@ CASES = {
     "throttled_place": Case((limit("at once", "concurrent", 1, None, "throttle"),)),
     "blocked": Case((limit("pace", "requests", 1, "1m", "block"),)),
     "blocked_tokens": Case((limit("tokens", "tokens", 100, "1m", "throttle"),), amount=101),
-    "blocked_money": Case((limit("dollars", "usd", 1, "1h", "block"),)),
+    "blocked_money": Case((limit("dollars", "usd", 1, "1h", "block"),), amount=MICRO_CENTS // 2),
     "budget": Case((limit("budget", "usd", 20, "day", "block"),)),
     "budget_total": Case((limit("allowance", "tokens", 9, "total", "block"),)),
     "odd_name": Case((limit(ODD, "requests", 1, "1m", "block"),)),
