@@ -46,7 +46,7 @@ from tidegate.errors import (
     TidegateError,
 )
 from tidegate.forward.request import rewritten
-from tidegate.governed import GONE, LEFT, Course, GovernedRun, Steps, Way
+from tidegate.governed import GONE, Course, GovernedRun, Steps, Way
 from tidegate.identify.stated import About, caller_of
 from tidegate.limit.hold import Holder
 from tidegate.limit.limits import Limits
@@ -60,11 +60,11 @@ from tidegate.record.subject_store import SubjectStoreError
 from tidegate.record.subjects import Subjects
 from tidegate.record.unrecorded import Unrecorded
 from tidegate.record.writer import Writer
-from tidegate.run import Rules, Run
+from tidegate.run import LEFT, Rules, Run
 from tidegate.serve import limits as tables
 from tidegate.serve.ledger import let_go
 from tidegate.serve.policies import live
-from tidegate.serve.tables import prices_of, registry_of
+from tidegate.serve.tables import keep, prices_of, registry_of
 from tidegate.settings import Integration, Settings
 from tidegate.turns import Turns
 from tidegate.wire import anthropic, openai
@@ -281,7 +281,7 @@ class Engine:
     def _count(self, course: Course, way: Way, model: str) -> Steps[Metering]:
         """Counts the prompt for an integration's model."""
         call = course.run.call
-        count = partial(self._meters.open, call, way.model(model), way.provider)
+        count = partial(self._meters.open, call, way.model(model), way.provider, course.run.counted)
         metering: Metering = (yield count) if self._meters.is_long(call) else count()
         course.way, course.model = way, model
         return metering
@@ -297,7 +297,7 @@ class Engine:
         run, way = course.run, course.way
         run.take()
         try:
-            body, edits = rewritten(run.call, way.model(course.model), run.lowered(), way.provider, course.asks_usage)
+            body, edits = rewritten(run.call, way.model(course.model), run.lowered(), way.provider, way.include_usage)
             course.seq = run.leave(body, edits)
         except BaseException:
             run.release()
@@ -459,7 +459,7 @@ class Engine:
         while self.turns.take():
             if self.turns.now >= save:
                 save = self.turns.now + SAVE
-                self._save()
+                keep(self._calibration, self._say)
 
     def check(self, now: float) -> bool:
         """The turns' question: runs that are open are alive, those that nobody has any more are not."""
@@ -480,12 +480,6 @@ class Engine:
             self._erasures = self._writer.service.erasures
             self._subjects.clear()
         return True
-
-    def _save(self) -> None:
-        try:
-            self._calibration.save()
-        except OSError as error:
-            self._say(f"what was learnt of vocabularies could not be kept: {(error.strerror or '').lower()}")
 
     # the end
 
@@ -515,7 +509,7 @@ class Engine:
             holding = self._limits.holding
         self.turns.close()
         self._policies.close()
-        self._save()
+        keep(self._calibration, self._say)
         self._writer.close(seal=not holding)  # what is held is settled as if this process had died
         if self._upkeep is not None and not holding:
             tables.Lives(self._writer.layout, self._say, shared=False).end(self._limits, 0)

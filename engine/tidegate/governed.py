@@ -21,15 +21,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from tidegate.errors import Abandoned, TidegateError, UpstreamError, UpstreamMalformed
+from tidegate.forward.request import asks_usage
 from tidegate.model import Decision, Outcome, Usage
 from tidegate.record.unrecorded import Unrecorded
-from tidegate.run import Run
+from tidegate.run import LEFT, Run
 from tidegate.wire.reply import RUN, headers
 
 if TYPE_CHECKING:
     from tidegate.engine import Engine
 
-LEFT: Final = 499  # the client did, before there was an answer
 GONE: Final = Outcome(Abandoned.status, Abandoned.code)
 
 Given = TypeVar("Given")
@@ -73,15 +73,6 @@ class Course:
         self.error: TidegateError | None = None  # why the answer does not go on, beside what the run says of itself
 
     @property
-    def asks_usage(self) -> bool:
-        """Whether a stream is asked for usage that its caller neither wanted nor refused, and must not see."""
-        call = self.run.call
-        fields = call.fields
-        if not self.way.include_usage or not call.stream or call.route.ask_usage is None or fields is None:
-            return False
-        return fields.says_usage is None
-
-    @property
     def why(self) -> TidegateError | None:
         """Why the answer ends here, before the provider ends it."""
         return self.run.stopping or self.error
@@ -111,7 +102,7 @@ class Course:
         if self.over:
             raise Abandoned("the run has ended")
         if self.run.meter is None:
-            self.run.stream(self.asks_usage)
+            self.run.stream(asks_usage(self.run.call, self.way.include_usage))
         return self.run
 
     @property

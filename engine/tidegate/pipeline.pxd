@@ -56,7 +56,6 @@ cdef class Pipeline:
 cdef class Passage(Run):
     cdef readonly Snapshot now
     cdef readonly Way way
-    cdef readonly Metering counted
     cdef readonly str model
     cdef public tuple fallback
     cdef Evidence _evidence

@@ -16,13 +16,13 @@ from asyncio import Future, get_running_loop
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
-from typing import TYPE_CHECKING
 
 from tidegate.accept._head import Request
 from tidegate.accept.connection import Connection
 from tidegate.clock import Clock
 from tidegate.count.metering import Metering, Meters
 from tidegate.counters import Counters
+from tidegate.decide.live import Live
 from tidegate.errors import TidegateError
 from tidegate.forward.relay import Framer, Relay
 from tidegate.forward.way import Way, Ways
@@ -40,14 +40,11 @@ from tidegate.settings import Settings
 from tidegate.wire.dialect import Route
 from tidegate.wire.reader import Reader
 
-if TYPE_CHECKING:
-    from tidegate.decide.live import Live
-
 
 class Snapshot:
     """Everything that is set: a call uses one from its start to its end."""
 
-    def __init__(self, settings: Settings, ways: Ways, meters: Meters, policy: "Live") -> None:
+    def __init__(self, settings: Settings, ways: Ways, meters: Meters, policy: Live) -> None:
         self.settings = settings
         self.ways = ways
         self.meters = meters
@@ -287,7 +284,6 @@ class Passage(Run):
         self.now = now
         self.model = ""  # that is asked for, as the integration knows it
         self.fallback: tuple[str, ...] = ()  # the integrations that are asked when this one does not answer
-        self.counted: Metering | None = None  # the prompt, for the model that is asked
         self._evidence = evidence
         self._seq = 0  # of the intent
 
@@ -295,7 +291,6 @@ class Passage(Run):
         """Which integration it goes to."""
         self.way = way
         self.model = model
-        self.counted = metering
         self.metered(metering, way.name, self.now.meters.prices.digest)
 
     def depart(self, relay: Relay) -> None:

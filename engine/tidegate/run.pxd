@@ -24,6 +24,7 @@ cdef class Run:
     cdef Counters _counters
     cdef bint _left
     cdef object _policy
+    cdef readonly Metering counted
     cdef Metering _metering
     cdef str _integration
     cdef Buckets _buckets

@@ -14,7 +14,7 @@
 
 from collections.abc import Mapping
 from time import time_ns
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -22,7 +22,10 @@ from tidegate.count._meter import Meter
 from tidegate.count.answers import answer_text
 from tidegate.count.metering import NO_PROMPT, Metering
 from tidegate.counters import Counters
-from tidegate.decide.decision import ALLOW, decide, denied, failed, said
+from tidegate.decide.decision import UNDECIDED, decide, denied, failed, said
+from tidegate.decide.live import Live, Nothing
+from tidegate.decide.policy import Policy
+from tidegate.decide.reading import document, moment, no_limits
 from tidegate.errors import PolicyFailed, PolicyStopped, ResponseDenied, TidegateError
 from tidegate.limit._standing import lines as standing
 from tidegate.limit.hold import Buckets, Held, Holder
@@ -35,10 +38,6 @@ from tidegate.settings import Limits as LimitSettings
 from tidegate.settings import Policy as PolicySettings
 from tidegate.wire.endings import Cause, Stop
 
-if TYPE_CHECKING:
-    from tidegate.decide.live import Live, Nothing
-    from tidegate.decide.policy import Policy
-
 LIMIT_RULE: Final = "tidegate.admission.limit"
 ENDLESS: Final = 2**62
 LEFT: Final = 499  # the client did, before there was an answer
@@ -48,7 +47,7 @@ NOT_JUDGED: Final = "the answer is larger than what is held for a decision about
 class Rules:
     """What a call is governed by; one set of them holds from its start to its end."""
 
-    def __init__(self, policy: "Live | None", limits: LimitSettings, asking: PolicySettings) -> None:
+    def __init__(self, policy: Live, limits: LimitSettings, asking: PolicySettings) -> None:
         self.policy = policy
         self.reserve = limits.reserve
         self.step = limits.step
@@ -71,8 +70,9 @@ class Run:
         self.call = call
         self.caller = caller
         self.account = account
-        self.decision: Decision = ALLOW
+        self.decision: Decision = UNDECIDED
         self.estimate: Estimate = NO_PROMPT
+        self.counted: Metering | None = None  # the prompt, for the model that was asked last
         self.decided = False
         self.meter: Meter | None = None  # of a stream
         self.why: Cause = "limit"  # the answer is ended here: a limit or a policy
@@ -99,7 +99,7 @@ class Run:
 
     def metered(self, metering: Metering, integration: str, prices: str) -> None:
         """Whose model it is that answers. Said again where the call goes elsewhere, before `take`."""
-        self._metering = metering
+        self._metering = self.counted = metering
         self._integration = integration
         price = metering.price
         self.account.routed(integration, price.model if price is not None else "", prices)
@@ -109,17 +109,14 @@ class Run:
 
     def decide(self) -> None:
         """What the policy says. Raises PolicyDenied or PolicyFailed where the call must not go on."""
-        policy = None
-        if self._rules.policy is not None:
-            policy = self._policy = self._rules.policy.asked
-        limits = self._limits if policy is not None and policy.declared else no_limits
+        policy = self._policy = self._rules.policy.asked
+        limits = self._limits if policy.declared else no_limits
         self.decision = decision = decide(self.call, self.caller, self.estimate, self._integration, limits, policy)
         self.decided = True
         self.account.decided(decision, self.estimate)
         if decision.action == "block":
             raise denied(decision)
-        if policy is not None:
-            self.judges = "response" in policy.phases
+        self.judges = "response" in policy.phases
 
     def take(self) -> None:
         """Draws from the limits that the decision names, all or nothing. Raises what the caller is told."""
@@ -298,9 +295,8 @@ class Run:
         assert meter is not None
         self._ask_at = so_far + self._rules.every
         cost = self._metering.cost_of(self.estimate.prompt_tokens, so_far)
-        tail = meter.tail
-        if len(tail) > self._rules.tail:
-            tail = tail.encode()[-self._rules.tail :].decode(errors="ignore")
+        most = self._rules.tail  # more is kept where the whole answer is decided about, too
+        tail = meter.tail[-most:].encode()[-most:].decode(errors="ignore")
         output = {"tokens": so_far, "usd": cost / MICRO_CENTS, "tail": tail}
         decision = policy.judge("stream", self._told("stream", output))
         if decision.action != "block":
@@ -375,10 +371,8 @@ class Run:
 
     def judge_plain(self, body: bytes) -> TidegateError | None:
         """Of a plain one; what the caller is told instead, if that is no."""
-        text = answer_text(self.call.route.endpoint, body)
-        if text is None or len(body) > self._rules.text:
-            return self.unjudged()
-        return self._judge(text, None)
+        text = answer_text(self.call.route.endpoint, body) if len(body) <= self._rules.text else None
+        return self._judge(text, None) if text is not None else self.unjudged()
 
     def judge_stream(self, done: bool) -> TidegateError | None:
         """Of a stream, as soon as the event that ends it has come, or it has ended without one."""
@@ -415,12 +409,11 @@ class Run:
 
     def _told(self, phase: str, output: Mapping[str, Any]) -> dict[str, Any]:
         """The document of a later phase."""
-        from tidegate.decide.reading import document, moment  # only where a policy asks for it
-
-        now = time_ns()
+        now, policy = time_ns(), self._policy
+        assert policy is not None
         made = self._document
         if made is None:
-            limits = self._limits if self._policy is not None and self._policy.declared else no_limits
+            limits = self._limits if policy.declared else no_limits
             made = document(self.call, self.caller, self.estimate, now, self._integration, limits)
             self._document = made
         return made | {"phase": phase, "time": moment(now), "output": output}
@@ -492,8 +485,3 @@ class Run:
             account.first_at,
             account.last_at,
         )
-
-
-def no_limits() -> dict[str, dict[str, Any]]:
-    """`input.limits` where none are declared."""
-    return {}

@@ -1,28 +1,20 @@
 """decide: a call and its caller get a decision."""
 
-from __future__ import annotations
-
 from time import time_ns
-from typing import TYPE_CHECKING
 
+from tidegate.decide.live import Nothing
+from tidegate.decide.policy import Policy
+from tidegate.decide.reading import Limits
 from tidegate.errors import PolicyDenied, PolicyFailed
 from tidegate.model import Call, Caller, Decision, Estimate
 
-if TYPE_CHECKING:
-    # what decides is loaded only where there is a policy
-    from tidegate.decide.live import Nothing
-    from tidegate.decide.policy import Policy
-    from tidegate.decide.reading import Limits
-
-ALLOW = Decision(action="allow")
+UNDECIDED = Decision(action="allow")  # what stands in the place of a decision until there is one
 
 
 def decide(
-    call: Call, caller: Caller, estimate: Estimate, integration: str, limits: Limits, policy: Policy | Nothing | None
+    call: Call, caller: Caller, estimate: Estimate, integration: str, limits: Limits, policy: Policy | Nothing
 ) -> Decision:
-    """What the policy in force says; without one every call may pass."""
-    if policy is None:
-        return ALLOW
+    """What the policy in force says."""
     rules = policy.alone
     if rules is not None:
         return rules.decide(call, caller, estimate, time_ns(), integration, limits)

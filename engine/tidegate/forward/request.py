@@ -7,10 +7,10 @@ from tidegate.wire.splice import Edit, splice
 
 
 def rewritten(
-    call: Call, model: str, most: int | None, provider: str, asks_usage: bool
+    call: Call, model: str, most: int | None, provider: str, include_usage: bool
 ) -> tuple[bytes, tuple[str, ...]]:
     """The body and what was changed in it: the model where the provider has another name for the one that is asked for,
-    the most tokens of an answer where there are to be fewer, and a stream's usage where it `asks_usage`.
+    the most tokens of an answer where there are to be fewer, and a stream's usage where `asks_usage` says so.
     """
     edits: list[Edit] = []
     names: tuple[str, ...] = ()
@@ -24,10 +24,19 @@ def rewritten(
         if lowered:
             edits += lowered
             names += ("max_tokens",)
-    if call.route.ask_usage is not None and asks_usage:
+    if call.route.ask_usage is not None and asks_usage(call, include_usage):
         edits.append(call.route.ask_usage(call.body))
         names += ("include_usage",)
     return (splice(call.body, edits), names) if edits else (call.body, names)
+
+
+def asks_usage(call: Call, include_usage: bool) -> bool:
+    """Whether a stream is asked for usage that its caller neither wanted nor refused, and must not see; `include_usage`
+    is what its integration says.
+    """
+    if not include_usage or not call.stream or call.route.ask_usage is None:
+        return False
+    return call.fields is not None and call.fields.says_usage is None
 
 
 def encode_text(text: str) -> bytes:

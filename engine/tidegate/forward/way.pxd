@@ -1,6 +1,7 @@
 cimport cython
 
 from tidegate.forward.origin cimport Origin
+from tidegate.forward.request cimport asks_usage, rewritten
 from tidegate.model cimport Call
 from tidegate.wire.keys cimport presented
 

@@ -14,7 +14,7 @@ from tidegate.clock import Clock
 from tidegate.configuration import credential
 from tidegate.errors import Forbidden, NotFound, PolicyFailed, ProviderKeyMissing
 from tidegate.forward.origin import Origin
-from tidegate.forward.request import rewritten
+from tidegate.forward.request import asks_usage, rewritten
 from tidegate.model import Call, Caller
 from tidegate.settings import Integration, Settings
 from tidegate.wire import anthropic, openai
@@ -94,16 +94,14 @@ class Way:
         return b"".join(parts)
 
     def asks_usage(self, call: Call) -> bool:
-        """Whether a stream is asked for usage that its caller neither wanted nor refused, and must not see."""
-        if not self._include_usage or not call.stream or call.route.ask_usage is None:
-            return False
-        return call.fields is not None and call.fields.says_usage is None
+        """Whether its stream is asked for usage."""
+        return asks_usage(call, self._include_usage)
 
     def body(self, call: Call, model: str, most: int | None) -> tuple[bytes, tuple[str, ...]]:
         """The request's body and what was changed in it: the model where the provider has another name for the one
         that is asked for, the most tokens of an answer where there are to be fewer, and a stream's usage.
         """
-        return rewritten(call, model, most, self.provider, self.asks_usage(call))
+        return rewritten(call, model, most, self.provider, self._include_usage)
 
     def _standing(self, route: Route) -> Standing:
         """What is the same for every call: the start of the first line, our own fields, and those to look for."""

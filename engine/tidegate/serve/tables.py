@@ -1,8 +1,10 @@
 """The tables that calls are metered with, loaded before the workers are forked, who then share them."""
 
 import ctypes
+from collections.abc import Callable
 from pathlib import Path
 
+from tidegate.count.calibration import Calibration
 from tidegate.count.prices import Prices
 from tidegate.count.prices_table import read, shipped
 from tidegate.count.registry import Registry, Supplied
@@ -32,3 +34,11 @@ def prices_of(settings: Settings) -> Prices:
     """The prices in force. Raises SettingsError."""
     prices = settings.prices
     return Prices(read(Path(prices.file)) if prices.file else shipped(), prices.override, prices.unknown)
+
+
+def keep(calibration: Calibration, say: Callable[[str], None]) -> None:
+    """Keeps what was learnt of vocabularies; where that cannot be, it is said, and learnt again."""
+    try:
+        calibration.save()
+    except OSError as error:
+        say(f"what was learnt of vocabularies could not be kept: {(error.strerror or '').lower()}")

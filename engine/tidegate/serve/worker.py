@@ -34,7 +34,7 @@ from tidegate.serve import limits
 from tidegate.serve.channel import Channel, Message
 from tidegate.serve.ledger import memory_of
 from tidegate.serve.policies import live
-from tidegate.serve.tables import prices_of, registry_of
+from tidegate.serve.tables import keep, prices_of, registry_of
 from tidegate.settings import Settings
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Worker:
         subjects.close()
         if not self._limits.holding:  # else what is held is settled, and its calls' end recorded, as if it had died
             journal.close()
-        self._save()
+        keep(self._calibration, self._say)
         self._threads.shutdown(cancel_futures=True)
 
     def _protocol(self) -> asyncio.Protocol:
@@ -173,7 +173,7 @@ class Worker:
         """Keeps what is learnt of vocabularies, now and then."""
         while True:
             await asyncio.sleep(SAVE)
-            await asyncio.to_thread(self._save)
+            await asyncio.to_thread(keep, self._calibration, self._say)
 
     def check(self, now: float) -> bool:
         """The clock's question: are other policies in force than the ledger says? And what may others know of this?"""
@@ -184,12 +184,6 @@ class Worker:
         connections, journal = len(self._pipeline.connections), self._journal
         self._counters.look(connections, self._evidence.lost, journal.dropped, self._epoch, journal.appended)
         return True
-
-    def _save(self) -> None:
-        try:
-            self._calibration.save()
-        except OSError as error:
-            self._say(f"what was learnt of vocabularies could not be kept: {(error.strerror or '').lower()}")
 
     def _make_ways(self, settings: Settings) -> Ways:
         return Ways(settings, self._clock, os.environ, self._simulated_url, self._prices.provider)

@@ -1,0 +1,7 @@
+cimport cython
+
+from tidegate.model cimport Call
+
+@cython.locals(edits=list, names=tuple)
+cpdef tuple rewritten(Call call, str model, most, str provider, bint include_usage)
+cpdef bint asks_usage(Call call, bint include_usage)
