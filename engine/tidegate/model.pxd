@@ -1,10 +1,17 @@
 cimport cython
 
+from tidegate.wire.values cimport Governed, Route
+
 @cython.no_gc  # a tree of finished values: no cycle can lead through it
 @cython.freelist(16)
 cdef class Call:
     cdef readonly bytes run, query, body
-    cdef readonly object route, fields, most, n
+    cdef readonly Route route
+    cdef readonly Governed fields
+    cdef readonly object most, n
     cdef readonly dict headers
     cdef readonly str model
     cdef readonly bint stream
+
+    @cython.locals(fields=Governed)
+    cdef _read(self)

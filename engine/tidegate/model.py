@@ -31,10 +31,21 @@ class Call:
         self.query = query
         self.body = body
         self.fields = fields
-        self.model = fields.model if fields is not None else ""
-        self.stream = fields is not None and fields.stream is True
-        self.most = fields.output_limit if fields is not None else None  # tokens of one answer, as the caller put it
-        self.n = fields.n if fields is not None else None  # answers
+        self.model = ""
+        self.stream = False
+        self.most: int | None = None  # tokens of one answer, as the caller put it
+        self.n: int | None = None  # answers
+        if fields is not None:
+            self._read()
+
+    def _read(self) -> None:
+        """What every step asks for."""
+        fields = self.fields
+        assert fields is not None
+        self.model = fields.model
+        self.stream = fields.stream is True
+        self.most = fields.output_limit
+        self.n = fields.n
 
 
 class Caller(Struct, frozen=True, eq=False):

@@ -15,16 +15,19 @@ from tidegate.record._runs cimport RunIds
 from tidegate.record.account cimport Account
 from tidegate.record.evidence cimport Evidence
 from tidegate.run cimport Rules, Run
+from tidegate.values cimport Caller, Decision, Outcome
 from tidegate.wire.reader cimport Reader
+from tidegate.wire.values cimport Route
 
 cdef class Snapshot:
-    cdef readonly object settings
+    cdef readonly object settings, forward, identify
+    cdef readonly str evidence
     cdef readonly Ways ways
     cdef readonly Meters meters
     cdef readonly Rules rules
     cdef dict readers
 
-    @cython.locals(reader=Reader)
+    @cython.locals(reader=Reader, route=Route)
     cdef Call read(self, Request request, bytes run)
 
 cdef class Pipeline:
@@ -41,13 +44,13 @@ cdef class Pipeline:
     cdef object _threads
     cdef Py_ssize_t _buffered, _most
 
-    @cython.locals(now=Snapshot, call=Call)
+    @cython.locals(now=Snapshot, call=Call, caller=Caller)
     cpdef begin(self, Connection client, Request request)
     @cython.locals(passage=Passage, account=Account)
-    cpdef _go_on(self, Snapshot now, Connection client, Call call, caller, known)
+    cpdef _go_on(self, Snapshot now, Connection client, Call call, Caller caller, known)
     @cython.locals(meters=Meters, call=Call)
     cpdef bint _metered(self, Connection client, Passage passage, Way way, str model) except -1
-    @cython.locals(way=Way)
+    @cython.locals(way=Way, caller=Caller, decision=Decision)
     cpdef _decide(self, Connection client, Passage passage)
     @cython.locals(relay=Relay)
     cpdef _leave(self, Connection client, Passage passage)
@@ -61,12 +64,15 @@ cdef class Passage(Run):
     cdef Evidence _evidence
     cdef object _seq
 
+    cpdef set_out(
+        self, Snapshot now, Holder holder, Counters counters, Call call, Caller caller, Account account, Evidence evidence
+    )
     cpdef goes(self, Way way, str model, Metering metering)
     @cython.locals(way=Way, body=bytes, head=bytes)
     cpdef depart(self, Relay relay)
     cpdef bint again(self, int status, error, Relay relay) except -1
     cpdef bint first(self, Relay relay) except -1
-    cpdef bint ended(self, ended, Relay relay) except -1
+    cpdef bint ended(self, Outcome ended, Relay relay) except -1
 
 cdef class Departure:
     cdef Way _way

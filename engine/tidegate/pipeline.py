@@ -49,6 +49,9 @@ class Snapshot:
         self.ways = ways
         self.meters = meters
         self.rules = Rules(policy, settings.limits, settings.policy)
+        self.evidence = settings.record.evidence
+        self.forward = settings.forward
+        self.identify = settings.identify
         self.readers: dict[Route, Reader] = {}
 
     def read(self, request: Request, run: bytes) -> Call:
@@ -102,7 +105,7 @@ class Pipeline:
         now = self.snapshot
         try:
             call = now.read(request, run)
-            caller = identify(call, client.ip, self._keys, now.settings.identify)
+            caller = identify(call, client.ip, self._keys, now.identify)
         except TidegateError as error:
             self.refused(error)
             client.refuse(error, run)
@@ -131,8 +134,9 @@ class Pipeline:
 
     def _go_on(self, now: Snapshot, client: Connection, call: Call, caller: Caller, known: Known) -> None:
         """What is to become of a call whose caller is known."""
-        account = Account(self._evidence, call, known, now.settings.record.evidence)
-        passage = Passage(now, self._holder, self._counters, call, caller, account, self._evidence)
+        account = Account(self._evidence, call, known, now.evidence)
+        passage = Passage.__new__(Passage)  # once a call: made without the arguments' way through Python
+        passage.set_out(now, self._holder, self._counters, call, caller, account, self._evidence)
         try:
             names = now.ways.models(call.route.dialect, caller) if call.fields is None else None
             if names is not None:
@@ -203,7 +207,7 @@ class Pipeline:
     def _leave(self, client: Connection, passage: "Passage") -> None:
         """Takes what the decision asks for, and sends the call."""
         passage.take()
-        relay = Relay(passage, client, passage.now.settings.forward, self.clock)
+        relay = Relay(passage, client, passage.now.forward, self.clock)
         passage.depart(relay)
         client.answering = relay
 
@@ -270,7 +274,7 @@ class Pipeline:
 class Passage(Run):
     """A call on its way to a provider and back: the relay's `Course`."""
 
-    def __init__(
+    def set_out(
         self,
         now: Snapshot,
         holder: Holder,
@@ -280,6 +284,7 @@ class Passage(Run):
         account: Account,
         evidence: Evidence,
     ) -> None:
+        """Begins it."""
         self._begin(now.rules, holder, counters, call, caller, account)
         self.now = now
         self.model = ""  # that is asked for, as the integration knows it

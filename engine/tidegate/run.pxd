@@ -8,6 +8,7 @@ from tidegate.limit._standing cimport lines as standing
 from tidegate.limit.hold cimport Buckets, Held, Holder
 from tidegate.model cimport Call
 from tidegate.record.account cimport Account
+from tidegate.values cimport Caller, Decision, Estimate, Outcome, Usage
 
 cdef class Rules:
     cdef readonly object policy
@@ -15,7 +16,11 @@ cdef class Rules:
 
 cdef class Run:
     cdef readonly Call call
-    cdef readonly object caller, decision, estimate, stopping, meter, usage, cost
+    cdef readonly Caller caller
+    cdef readonly Decision decision
+    cdef readonly Estimate estimate
+    cdef readonly Usage usage
+    cdef readonly object stopping, meter, cost
     cdef readonly Account account
     cdef readonly str why
     cdef readonly bint judges, decided
@@ -35,10 +40,11 @@ cdef class Run:
 
     @cython.locals(price=Price)
     cpdef metered(self, Metering metering, str integration, str prices)
+    @cython.locals(decision=Decision)
     cpdef decide(self)
-    @cython.locals(held=Held)
+    @cython.locals(held=Held, decision=Decision)
     cpdef take(self)
-    cdef _begin(self, Rules rules, Holder holder, Counters counters, Call call, caller, Account account)
+    cdef _begin(self, Rules rules, Holder holder, Counters counters, Call call, Caller caller, Account account)
     cdef _reserved(self)
     cdef _stated(self)
     @cython.locals(price=Price)
@@ -50,7 +56,7 @@ cdef class Run:
     cpdef leave(self, bytes body, tuple edits)
     cpdef stream(self, bint strip)
     cpdef bytes feed(self, bytes read)
-    @cython.locals(held=Held)
-    cpdef settle(self, ended)
+    @cython.locals(held=Held, usage=Usage)
+    cpdef settle(self, Outcome ended)
     @cython.locals(counters=Counters, account=Account)
-    cpdef _over(self, ended)
+    cpdef _over(self, Outcome ended)
