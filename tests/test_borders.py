@@ -7,7 +7,7 @@ import pytest
 
 ENGINE = Path(__file__).parent.parent / "engine" / "tidegate"
 STEPS = {"accept", "identify", "decide", "limit", "forward", "count", "record"}
-SHARED = {"wire", "model", "clock", "counters", "errors", "settings"}
+SHARED = {"wire", "model", "clock", "counters", "draws", "errors", "settings"}
 ALLOWED = {
     **dict.fromkeys(STEPS, SHARED),  # steps do not import one another; pipeline.py joins them
     "forward": SHARED | {"configuration"},  # resolves the references to credentials
@@ -17,6 +17,7 @@ ALLOWED = {
     "model": {"wire"},
     "clock": set(),
     "counters": set(),
+    "draws": {"model"},  # the names of measures
     "errors": set(),
     "settings": set(),
     "configuration": {"errors", "settings"},

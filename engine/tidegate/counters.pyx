@@ -20,6 +20,7 @@ import mmap
 import time
 
 cimport cython
+from cpython.object cimport PyObject
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.string cimport memcpy, memset
 
@@ -61,6 +62,7 @@ SIZE = HEADER + TEXT + 8 * WORDS
 ROWS_AT = HEADER
 WORDS_AT = HEADER + TEXT
 KINDS = ("provider", "exact", "calibrated", "estimated")
+cdef tuple NAMES = KINDS
 ROLES = ("enforced", "shadow")
 FAMILIES = {
     "worker": POLICIES + 2 * POLICY,
@@ -84,6 +86,15 @@ cdef int64_t[SLOWER] SLOW_NS = [
     1_000_000_000, 2_500_000_000, 5_000_000_000, 10_000_000_000, 30_000_000_000, 60_000_000_000, 120_000_000_000,
     300_000_000_000, 600_000_000_000,
 ]
+cdef enum:
+    COMPLETE
+    PROVIDER_ERROR
+    REFUSED
+    FAILED_
+    STOPPED
+    CLIENT_LEFT
+OUTCOMES = ("complete", "provider_error", "refused", "failed", "stopped", "client_left")
+
 FAST = tuple([FAST_NS[at] for at in range(FASTER)])
 SLOW = tuple([SLOW_NS[at] for at in range(SLOWER)])
 
@@ -99,7 +110,7 @@ cdef class Counters:
         self.text = <char*>self.memory.buf + HEADER
         self.words = <uint64_t*>(self.text + TEXT)
         self.calls, self.answers, self.ways, self.codes, self.refusals, self.stops = {}, {}, {}, {}, {}, {}
-        self.kinds = {kind: TOKENS + 2 * at for at, kind in enumerate(KINDS)}
+        self.kept = [None] * MET
         cdef Py_ssize_t at
         known = {"worker": {}, "call": self.calls, "answer": self.answers, "way": self.ways, "error": self.codes,
                  "refusal": self.refusals, "stop": self.stops}
@@ -129,17 +140,19 @@ cdef class Counters:
     cpdef ended(
         self, str endpoint, str integration, str action, int status, str error, bint left, str stopped,
         int64_t decided, int64_t sent, int64_t first, int64_t last):
-        cdef str outcome
+        cdef int outcome
+        cdef Rows* rows
         if left:
-            outcome = "client_left"
+            outcome = CLIENT_LEFT
         elif stopped:
-            outcome = "stopped"
+            outcome = STOPPED
         elif error is not None:
-            outcome = "failed" if sent else "refused"
+            outcome = FAILED_ if sent else REFUSED
         else:
-            outcome = "complete" if status < 400 else "provider_error"
-        self.add(self.row(self.calls, "call", (endpoint, integration, action, outcome)), 1)
-        self.add(self.row(self.answers, "answer", endpoint) + (status // 100 if 100 <= status < 600 else 0), 1)
+            outcome = COMPLETE if status < 400 else PROVIDER_ERROR
+        rows = self.rows(endpoint, integration, action, outcome)
+        self.add(rows.call, 1)
+        self.add(rows.answer + (status // 100 if 100 <= status < 600 else 0), 1)
         if error is not None:
             self.add(self.row(self.codes, "error", error), 1)
         if stopped:
@@ -148,13 +161,12 @@ cdef class Counters:
             self.observe(DECIDED, FAST_NS, FASTER, decided)
         if sent:
             self.observe(SENT, FAST_NS, FASTER, sent)
-        cdef Py_ssize_t way = self.row(self.ways, "way", integration)
         if first:
-            self.observe(way + FIRST, SLOW_NS, SLOWER, first)
-        self.observe(way + LAST, SLOW_NS, SLOWER, last)
+            self.observe(rows.way + FIRST, SLOW_NS, SLOWER, first)
+        self.observe(rows.way + LAST, SLOW_NS, SLOWER, last)
 
     cpdef used(self, str integration, str kind, uint64_t input, uint64_t output, uint64_t cost):
-        cdef Py_ssize_t way = self.row(self.ways, "way", integration), at = self.kinds[kind]
+        cdef Py_ssize_t way = self.way(integration), at = place_of(kind)
         self.add(way + at, input)
         self.add(way + at + 1, output)
         self.add(way + COST, cost)
@@ -163,7 +175,7 @@ cdef class Counters:
         self.add(self.row(self.refusals, "refusal", code), 1)
 
     cpdef attempt_failed(self, str integration):
-        self.add(self.row(self.ways, "way", integration) + FAILED, 1)
+        self.add(self.way(integration) + FAILED, 1)
 
     cpdef under_way(self, int change):
         self.change(UNDER_WAY, change)
@@ -200,6 +212,32 @@ cdef class Counters:
 
     # words
 
+    cdef Rows* rows(self, str endpoint, str integration, str action, int outcome) except NULL:
+        """The rows of calls of this kind. They are met by the same objects over and over, and found by where these lie."""
+        cdef size_t at = <size_t><void*>endpoint >> 4 ^ <size_t><void*>integration >> 5 ^ <size_t><void*>action >> 6
+        at = (at ^ <size_t>outcome) % MET
+        cdef Rows* met = &self.met[at]
+        if (
+            met.endpoint == <PyObject*>endpoint and met.integration == <PyObject*>integration
+            and met.action == <PyObject*>action and met.outcome == outcome
+        ):
+            return met
+        met.endpoint = NULL
+        self.kept[at] = (endpoint, integration, action)  # so that their places in memory stay theirs
+        met.call = self.row(self.calls, "call", (endpoint, integration, action, OUTCOMES[outcome]))
+        met.answer = self.row(self.answers, "answer", endpoint)
+        met.way = self.row(self.ways, "way", integration)
+        met.integration, met.action, met.outcome = <PyObject*>integration, <PyObject*>action, outcome
+        met.endpoint = <PyObject*>endpoint
+        return met
+
+    cdef Py_ssize_t way(self, str integration) except -1:
+        """The row of the integration; that of the last one is at hand."""
+        if self.last is not integration:
+            self.last_way = self.row(self.ways, "way", integration)
+            self.last = integration
+        return self.last_way
+
     cdef Py_ssize_t row(self, dict known, str family, object labels) except -1:
         """The first word of a row; it is made where there is none of these labels yet."""
         found = known.get(labels)
@@ -231,3 +269,12 @@ cdef class Counters:
             bucket += 1
         self.add(at + bucket, 1)
         self.add(at + count + 1, <uint64_t>span)
+
+
+cdef Py_ssize_t place_of(str kind) except -1:
+    """Where the tokens of a kind are in a row."""
+    cdef Py_ssize_t at
+    for at in range(KINDS_):
+        if kind is NAMES[at]:
+            return TOKENS + 2 * at
+    return TOKENS + 2 * KINDS.index(kind)

@@ -136,9 +136,9 @@ class Run:
         if buckets.stops:
             self._covered = output
             self._ahead = self._rules.step // 4
-        if held.exceeded:
+        if held.warned:
             self._warned(held)
-        self.account.held(held.drawn())
+        self.account.held(held)
 
     def _reserved(self) -> tuple[int, int]:
         """The tokens of the answer that are held before it begins, and what they and the prompt cost."""
@@ -448,10 +448,9 @@ class Run:
                 held.use(tokens, cost)
             else:
                 held.use_nothing()
-            drawn, overdraft = held.drawn(), held.overdraft
-            if overdraft:
+            if held.overdraft:
                 self._counters.overdrawn()
-            return self.account.outcome(ended, reported, counted, cost, drawn, overdraft, False, held.settle)
+            return self.account.outcome(ended, reported, counted, cost, held)
         finally:
             self._over(ended)
 

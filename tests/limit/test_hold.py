@@ -37,13 +37,13 @@ def taken(holder: Holder, tokens: int, cost: int, asked: tuple[Limit, ...] = ASK
 
 
 def drawn(held: Held) -> list[tuple[str, int, int, int]]:
-    return [(measure, amount, used, end) for _, measure, amount, used, end in held.drawn()]
+    return [(measure, amount, used, end) for _, measure, amount, used, end in held]
 
 
 def test_a_call_draws_of_each_measure_what_it_is(holder: Holder) -> None:
     held = taken(holder, 60, 700)
     assert drawn(held) == [("requests", 1, 0, 0), ("tokens", 60, 0, 0), ("concurrent", 1, 0, 0), ("usd", 700, 0, ENDS)]
-    assert [key for key, *_ in held.drawn()] == [bucket.key for bucket in held.buckets.all]
+    assert [key for key, *_ in held] == [bucket.key for bucket in held.buckets.all]
 
 
 def test_what_was_used_takes_the_place_of_what_was_held(limits: Limits, holder: Holder) -> None:
@@ -52,7 +52,7 @@ def test_what_was_used_takes_the_place_of_what_was_held(limits: Limits, holder: 
     said = [("requests", 1, 1, 0), ("tokens", 60, 50, 0), ("concurrent", 1, 0, 0), ("usd", 700, 600, ENDS)]
     assert drawn(held) == said
     assert not held.overdraft
-    held.settle(7)
+    held.recorded(7)
     assert drawn(held) == said
     assert [bucket.used for bucket in held.buckets.all] == [1, 50, 0, 600]
     assert limits.open == 0
@@ -63,7 +63,7 @@ def test_more_than_was_held_is_an_overdraft_and_is_charged(holder: Holder, token
     held = taken(holder, 60, 700)
     held.use(tokens, cost)
     assert held.overdraft
-    held.settle(7)
+    held.recorded(7)
     assert [bucket.used for bucket in held.buckets.all] == [1, tokens, 0, cost]
 
 
@@ -72,7 +72,7 @@ def test_a_call_that_never_left_used_nothing(holder: Holder) -> None:
     held.use_nothing()
     said = [("requests", 1, 0, 0), ("tokens", 60, 0, 0), ("concurrent", 1, 0, 0), ("usd", 700, 0, ENDS)]
     assert drawn(held) == said
-    held.settle(7)
+    held.recorded(7)
     assert drawn(held) == said
     assert [bucket.used for bucket in held.buckets.all] == [0, 0, 0, 0]
 
@@ -108,8 +108,8 @@ def test_records_name_the_window_that_was_drawn_in_also_when_it_is_over(limits: 
     late = taken(holder, 60, 700)
     assert budget.key != today
     held.use(50, 600)
-    assert held.drawn()[3] == (today, "usd", 700, 600, ENDS)
-    assert late.drawn()[3] == (budget.key, "usd", 700, 0, ENDS + DAY)
+    assert list(held)[3] == (today, "usd", 700, 600, ENDS)
+    assert list(late)[3] == (budget.key, "usd", 700, 0, ENDS + DAY)
 
 
 def test_a_policy_is_told_of_a_bucket_what_it_holds(limits: Limits, holder: Holder) -> None:

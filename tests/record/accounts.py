@@ -5,7 +5,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import astuple
+
 from tidegate.clock import Clock
+from tidegate.draws import Draws
 from tidegate.model import Call, Caller
 from tidegate.record import segments
 from tidegate.record._journal import Journal
@@ -13,7 +16,7 @@ from tidegate.record._runs import RunIds
 from tidegate.record.account import Account
 from tidegate.record.evidence import Evidence, Known
 from tidegate.record.leaves import decode
-from tidegate.record.records import LEAF, Record, Unknown
+from tidegate.record.records import LEAF, Draw, Record, Unknown
 from tidegate.record.subjects import Subject, Subjects, identity
 from tidegate.wire import openai
 
@@ -23,6 +26,11 @@ RUNS = RunIds()
 CALLER = Caller("acme", "key", "tg_1", "ann")
 KEY = bytes(range(32))  # of every subject
 ANN = Subject(identity("acme", "user", "ann"), KEY)
+
+
+def drawn(*draws: Draw, overdraft: bool = False) -> Draws:
+    """As limits tell what records say of them."""
+    return Draws(map(astuple, draws), overdraft)
 
 
 def account(evidence: Evidence, body: bytes = b"{}") -> Account:

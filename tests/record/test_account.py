@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.record.accounts import ANN, account, with_evidence
+from tests.record.accounts import ANN, account, drawn, with_evidence
+from tidegate.draws import Draws
 from tidegate.errors import TidegateError
 from tidegate.model import Capture, Decision, Estimate, Outcome, Reason, Usage
 from tidegate.record._journal import Journal
@@ -49,9 +50,9 @@ def test_what_a_call_holds_and_is_expected_to_cost_is_known_before_it_leaves(tmp
     def told(account: Account) -> None:
         account.decided(ALLOWED, ESTIMATE)
         account.routed("openai", "gpt-4o", "cd" * 32)
-        account.held((HELD,))
+        account.held(drawn(HELD))
         account.intent(b"asked", ("max_tokens",))
-        account.outcome(Outcome(200), None, Usage(30, 90, "exact"), 99, (SETTLED,), overdraft=True, shared=True)
+        account.outcome(Outcome(200), None, Usage(30, 90, "exact"), 99, drawn(SETTLED, overdraft=True), shared=True)
 
     intent, outcome = recorded(tmp_path, told)
     assert isinstance(intent, Intent)
@@ -74,9 +75,9 @@ def test_an_estimate_that_knows_only_the_prompt_says_nothing_of_the_rest(tmp_pat
 
 def test_more_limits_than_a_leaf_has_room_for_are_an_error(tmp_path: Path) -> None:
     def told(account: Account) -> None:
-        account.held((HELD,) * MOST_DRAWS)
+        account.held(drawn(*(HELD,) * MOST_DRAWS))
         with pytest.raises(ValueError, match="at most 12"):
-            account.held((HELD,) * (MOST_DRAWS + 1))
+            account.held(drawn(*(HELD,) * (MOST_DRAWS + 1)))
         account.intent(b"", ())
 
     (intent,) = recorded(tmp_path, told)
@@ -88,7 +89,7 @@ def fall_back(account: Account) -> None:
     """One provider answers badly, one not at all, one well."""
     account.decided(ALLOWED, ESTIMATE)
     account.routed("one", "gpt-4o", "cd" * 32)
-    account.held((HELD,))
+    account.held(drawn(HELD))
     account.intent(b"first", ("include_usage",))
     account.came(b"overloaded")
     account.attempted(529, "upstream_overloaded")
@@ -96,7 +97,7 @@ def fall_back(account: Account) -> None:
     account.intent(b"second", ())
     account.attempted(0, "upstream_timeout")
     account.routed("three", "claude", "ef" * 32)
-    account.held((MORE,))
+    account.held(drawn(MORE))
     account.intent(b"third", ("max_tokens",))
     account.came(b"well")
     account.went(b"well")
@@ -105,7 +106,7 @@ def fall_back(account: Account) -> None:
 def test_a_call_that_goes_on_to_other_providers_has_an_intent_for_each_and_one_outcome(tmp_path: Path) -> None:
     def told(account: Account) -> None:
         fall_back(account)
-        account.outcome(Outcome(200), None, None, 0, (SETTLED,))
+        account.outcome(Outcome(200), None, None, 0, drawn(SETTLED))
 
     *intents, outcome = recorded(tmp_path, told)
     said = [each for each in intents if isinstance(each, Intent)]
@@ -143,7 +144,7 @@ def test_a_call_that_is_refused_on_its_way_to_another_provider_says_where_it_was
         account.came(b"no")
         account.attempted(500, "upstream_error")
         account.routed("two", "dear", "")
-        account.refused(TidegateError("it is too dear"), (msgspec.structs.replace(HELD, settled=0),))
+        account.refused(TidegateError("it is too dear"), drawn(msgspec.structs.replace(HELD, settled=0)))
 
     outcome = outcome_of(recorded(tmp_path, told))
     assert outcome.attempts == (Attempt("one", 500, "upstream_error"),)
@@ -251,11 +252,22 @@ def test_what_was_seen_of_limits_is_recorded_and_more_than_there_is_room_for_is_
     assert outcome.cut == Cut(flags=1, seen=3)
 
 
+class Told(Draws):
+    """Keeps the numbers that it is told."""
+
+    def __init__(self, told: list[int]) -> None:
+        super().__init__()
+        self.told = told
+
+    def recorded(self, seq: int) -> None:
+        self.told.append(seq)
+
+
 def test_who_settles_by_the_record_is_told_its_number_at_once_or_later(tmp_path: Path) -> None:
     told: list[int] = []
 
     async def test(evidence: Evidence, journal: Journal, call: Account) -> None:
-        assert call.outcome(Outcome(200), None, None, 0, then=told.append) == 1
+        assert call.outcome(Outcome(200), None, None, 0, Told(told)) == 1
         assert told == [1]
         for _ in range(100):
             with contextlib.suppress(TidegateError):
@@ -264,7 +276,7 @@ def test_who_settles_by_the_record_is_told_its_number_at_once_or_later(tmp_path:
             late = account(evidence)
             told.clear()
             try:
-                late.outcome(Outcome(200), None, None, 0, then=told.append)
+                late.outcome(Outcome(200), None, None, 0, Told(told))
             except TidegateError:
                 break
             assert journal.drain(5)
@@ -289,7 +301,7 @@ def test_what_is_recorded_later_says_the_same_but_how_it_ended(tmp_path: Path) -
                 while True:  # the loop does not turn
                     account(evidence).outcome(Outcome(200), None, None, 0)
             try:
-                call.outcome(Outcome(200), None, None, 7, (SETTLED,), overdraft=True)
+                call.outcome(Outcome(200), None, None, 7, drawn(SETTLED, overdraft=True))
             except TidegateError:
                 break
             assert journal.drain(5)

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.record.accounts import CALLER, KEY, RUNS
+from tests.record.accounts import CALLER, KEY, RUNS, drawn
 from tests.record.plainly import PlainAccount
 from tidegate.clock import Clock
+from tidegate.draws import MEASURES
 from tidegate.model import Call, Decision, Estimate, Outcome, Reason, Usage
 from tidegate.record import segments
 from tidegate.record._journal import Journal
@@ -42,7 +43,7 @@ decisions = st.builds(
 estimates = st.builds(Estimate, counts, kinds, st.none() | counts, st.none() | counts)
 usages = st.none() | st.builds(Usage, counts, counts, kinds, *[counts] * 9, names)
 draws = st.lists(
-    st.builds(Draw, st.binary(min_size=16, max_size=16), st.sampled_from(["requests", "usd"]), *[counts] * 3),
+    st.builds(Draw, st.binary(min_size=16, max_size=16), st.sampled_from(MEASURES), *[counts] * 3),
     max_size=12,
 ).map(tuple)
 states = st.lists(st.builds(Seen, names, counts, counts | st.just(-1), counts), max_size=14).map(tuple)
@@ -101,18 +102,18 @@ LONG = (Reason("c" * 64, "m", "r" * 64),) * 10
 @pytest.mark.parametrize("attempts", [0, 1, 16])
 def test_a_leaf_that_would_be_too_long_is_shortened_by_the_one_rule(attempts: int) -> None:
     usage = Usage(2**62, 2**62, "calibrated", *[2**62] * 9, "priority")
-    drawn = (Draw(b"b" * 16, "concurrent", 2**62, 2**62, 2**32),) * 12
+    draws = (Draw(b"b" * 16, "concurrent", 2**62, 2**62, 2**32),) * 12
     shadow = Decision(action="block", reasons=LONG)
     told: Told = [
         ("decided", (Decision(action="warn", reasons=LONG, shadow=shadow, digest="ab" * 32), Estimate(2**62, "exact"))),
         ("seen", ((Seen("n" * 96, 2**62, 2**62, 2**62),) * 14,)),
         ("routed", ("i" * 63, "m" * 96, "cd" * 32)),
-        ("held", (drawn,)),
+        ("held", (draws,)),
         *[("attempted", (503, "e" * 32))] * attempts,
         ("intent", (b"body", ("include_usage", "max_tokens"))),
         ("stopped", ("policy", LONG)),
     ]
-    leaf = same(told, (Outcome(200, "e" * 32), usage, usage, 2**62, drawn, True, True), b"", "s", "m", True)[-1]
+    leaf = same(told, (Outcome(200, "e" * 32), usage, usage, 2**62, draws, True, True), b"", "s", "m", True)[-1]
     assert LEAF - 200 < len(leaf) <= LEAF
 
 
@@ -131,13 +132,13 @@ def same(told: Told, end: tuple[Any, ...], body: bytes, session: str | None, mod
         assert known is not None
         account, plain = Account(evidence, call, known, "response"), PlainAccount(call, known, "response")
         for what, values in told:
-            getattr(account, what)(*values)
+            getattr(account, what)(*([drawn(*values[0])] if what == "held" else values))
             getattr(plain, what)(*values)
             if what == "intent":
                 expected.append(lambda at, found, made=plain.intent_record({}): msgspec.structs.replace(made, **at))
-        ended, provider, counted, cost, drawn, overdraft, shared = end
-        account.outcome(ended, provider, counted, cost, drawn, overdraft, shared)
-        settled = {"draws": drawn, "overdraft": overdraft, "shared": shared}
+        ended, provider, counted, cost, draws, overdraft, shared = end
+        account.outcome(ended, provider, counted, cost, drawn(*draws, overdraft=overdraft), shared)
+        settled = {"draws": draws, "overdraft": overdraft, "shared": shared}
 
         def outcome(at: dict[str, int], found: OutcomeRecord | Intent) -> OutcomeRecord:
             assert isinstance(found, OutcomeRecord)
@@ -165,7 +166,6 @@ def same(told: Told, end: tuple[Any, ...], body: bytes, session: str | None, mod
         lambda account: account.outcome(Outcome(200), None, None, None),
         lambda account: account.outcome(Outcome(200), None, None, 2**64),
         lambda account: account.outcome(Outcome(200), None, None, 0, (b"draw",)),
-        lambda account: account.outcome(Outcome(200), None, None, 0, (Draw("text", "usd", 1),)),  # type: ignore[arg-type]
         lambda account: account.outcome(Outcome(200, 404), None, None, 0),
         lambda account: [account.flagged(("rude",)), account.outcome(Outcome(200), None, None, 0)],
         lambda account: [account.seen((3,)), account.outcome(Outcome(200), None, None, 0)],

@@ -2,6 +2,7 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from tidegate.draws cimport Draws
 from tidegate.limit._table cimport Entry, Key, Table
 
 ctypedef struct Part:
@@ -25,9 +26,9 @@ cdef class Bucket:
     cdef readonly object limit
     cdef readonly str kind
     cdef readonly bytes key  # under which the table keeps it, in the window that it draws from now
-    cdef str measure
+    cdef int measure  # its place in MEASURES
     cdef int draws
-    cdef object until
+    cdef int64_t until
     cdef readonly int64_t max, burst, ends
     cdef readonly bint warns
     cdef Key aimed, owner
@@ -61,8 +62,9 @@ cdef class Hold:
     cdef bint leaks  # what it holds would be held for ever if nobody gave it back
 
     cdef bint draw(self, Bucket bucket, int64_t amount, int64_t now) except -1
-    cpdef tuple told(self, bint over, int64_t tokens, int64_t cost)
-    cpdef bint exceeds(self, int64_t tokens, int64_t cost) noexcept
+    cdef int tell(self, Draws said) except -1
+    cdef bint tell_used(self, Draws said, int64_t tokens, int64_t cost) noexcept
+    cdef bint over(self) noexcept
     cpdef charge(self, int64_t tokens, int64_t cost, uint64_t seq)
     cdef int end(self, uint64_t seq) except -1
     cdef shrink(self, list before)
@@ -76,7 +78,8 @@ cdef class Hold:
 @cython.final
 cdef class Holds:
     cdef readonly Table table
-    cdef list open
+    cdef PyObject** open  # holds, which it owns
+    cdef Py_ssize_t count, room
     cdef int64_t span
     cdef int life
     cdef object refuse
@@ -84,3 +87,6 @@ cdef class Holds:
     cpdef take(self, tuple buckets, int64_t tokens, int64_t cost)
     cdef Hold begin(self, Py_ssize_t count)
     cdef Hold kept(self, Hold made, int64_t now)
+    cdef int reserve(self) except -1
+    cdef close(self, Hold hold)
+    cdef close_all(self)

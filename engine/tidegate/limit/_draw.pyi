@@ -56,12 +56,6 @@ class Hold:
     @property
     def drawn(self) -> tuple[tuple[bytes, Measure, int, int], ...]:
         """What a record says of each bucket: its key, measure, what is held, and when its window ends, in seconds."""
-    def told(self, over: bool, tokens: int, cost: int) -> tuple[tuple[bytes, Measure, int, int, int], ...]:
-        """The same with what was used behind what is held: nothing, until the call is `over`. Each is named in the
-        window that it was drawn in, also when that is over.
-        """
-    def exceeds(self, tokens: int, cost: int) -> bool:
-        """Whether so much is more than is held, of any bucket."""
     @property
     def exceeded(self) -> tuple[Limit, ...]:
         """The limits that only warn, and were exceeded."""

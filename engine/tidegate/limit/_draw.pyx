@@ -7,16 +7,19 @@ thread of this process runs; every one first makes sure that its entry is still 
 
 cimport cython
 from cpython.long cimport PyLong_Check
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
+from libc.string cimport memcpy
 
+from tidegate.draws cimport Draw, Draws
 from tidegate.limit._table cimport (
     BUDGET, CONCURRENT, EXPIRED, NO_PLACE, OVERDRAWN, RATE,
-    alive, amount_of, cost_of, drawn_in, find, hold, joined, let_go, load_signed, refund, settle_held, settled_in, split, sum,
+    alive, amount_of, cost_of, drawn_in, find, hold, let_go, load_signed, refund, settle_held, settled_in, split, sum,
     take, tally, word_of,
 )
+
+from tidegate.draws import MEASURES
 
 cdef int64_t FOREVER = <int64_t>1 << 62
 cdef int64_t SECOND = 1_000_000_000
@@ -38,8 +41,8 @@ cdef class Bucket:
         self.max, self.burst, self.warns = max, burst, warns
         self.roll, self.full = roll, full
         self.sort = {"rate": RATE, "budget": BUDGET, "concurrent": CONCURRENT}[kind]
-        self.measure = limit.measure
-        self.draws = DRAWS[self.measure]
+        self.measure = MEASURES.index(limit.measure)
+        self.draws = DRAWS[limit.measure]
         self.owner = split(owner)
         self.ahead, self.units, self.depth = rate
         self.one = cost_of(1, self.ahead, self.units)
@@ -212,36 +215,50 @@ cdef class Hold:
     @property
     def drawn(self):
         """What a record says of each bucket: its key, measure, what is held, and when its window ends, in seconds."""
-        return tuple([(key, measure, held, end) for key, measure, held, _, end in self.told(False, 0, 0)])
+        cdef Draws said = Draws()
+        self.tell(said)
+        return tuple([(key, measure, held, end) for key, measure, held, _, end in said])
 
-    cpdef tuple told(self, bint over, int64_t tokens, int64_t cost):
-        """The same with what was used behind what is held: nothing, until the call is `over`. Each is named in the
-        window that it was drawn in, also when that is over.
-        """
+    cdef int tell(self, Draws said) except -1:
+        """Says what is held. Each bucket is named in the window that it was drawn in, also when that is over."""
         cdef Py_ssize_t i
         cdef Bucket bucket
         cdef Part* part
         cdef Entry* entry
-        cdef tuple found = PyTuple_New(self.count)
+        cdef Draw* draw = said.room(self.count)
         for i in range(self.count):
             part = &self.parts[i]
             bucket = <Bucket>part.bucket
-            key, end = bucket.key, bucket.until
+            memcpy(draw.bucket, &bucket.aimed, 16)
+            draw.measure = bucket.measure
+            draw.held, draw.settled, draw.end = part.amount, 0, bucket.until
             if bucket.ends != FOREVER and alive(&self.holds.table.view, part.slot, part.word):
                 entry = &self.holds.table.view.entries[part.slot]
-                if entry.high != bucket.aimed.high or entry.low != bucket.aimed.low:
-                    key, end = joined(entry.high, entry.low), until(bucket, entry.ends)
-            used = bucket.amount(tokens, cost) if over and bucket.sort != CONCURRENT else 0  # a place is given back
-            each = (key, bucket.measure, part.amount, used, end)
-            Py_INCREF(each)
-            PyTuple_SET_ITEM(found, i, each)
-        return found
+                memcpy(draw.bucket, &entry.high, 8)
+                memcpy(draw.bucket + 8, &entry.low, 8)
+                draw.end = until(bucket, entry.ends)
+            draw += 1
+        return 0
 
-    cpdef bint exceeds(self, int64_t tokens, int64_t cost) noexcept:
-        """Whether so much is more than is held, of any bucket."""
+    cdef bint tell_used(self, Draws said, int64_t tokens, int64_t cost) noexcept:
+        """Says in addition what was used, of what it told before; whether that is more than is held, of any bucket."""
+        cdef Py_ssize_t i
+        cdef int64_t used
+        cdef bint more = False
+        cdef Bucket bucket
+        for i in range(self.count):
+            bucket = <Bucket>self.parts[i].bucket
+            used = bucket.amount(tokens, cost)
+            more |= used > self.parts[i].amount
+            said.all[i].held = self.parts[i].amount
+            said.all[i].settled = used if bucket.sort != CONCURRENT else 0  # a place is given back
+        return more
+
+    cdef bint over(self) noexcept:
+        """Whether a limit that only warns was exceeded."""
         cdef Py_ssize_t i
         for i in range(self.count):
-            if (<Bucket>self.parts[i].bucket).amount(tokens, cost) > self.parts[i].amount:
+            if self.parts[i].over:
                 return True
         return False
 
@@ -387,15 +404,9 @@ cdef class Hold:
 
     cdef finish(self, int state):
         """Takes the hold out of the open ones."""
-        cdef list open = self.holds.open
-        cdef Hold last
         self.state = state
         if self.index >= 0:
-            last = open.pop()
-            if last is not self:
-                open[self.index] = last
-                last.index = self.index
-            self.index = -1
+            self.holds.close(self)
 
 
 @cython.final
@@ -404,10 +415,13 @@ cdef class Holds:
 
     def __init__(self, Table table, int64_t span, refuse):
         self.table, self.span, self.refuse = table, span, refuse
-        self.open = []
+
+    def __dealloc__(self):
+        self.close_all()
+        PyMem_Free(self.open)
 
     def __len__(self):
-        return len(self.open)
+        return self.count
 
     def acquire(self, pairs):
         """Draws every (bucket, amount), or nothing; a Hold, or what `refuse` makes of it."""
@@ -452,6 +466,7 @@ cdef class Holds:
         made.holds = self
         made.life = self.life
         made.index = -1
+        self.reserve()
         made.prepare(count)
         return made
 
@@ -459,9 +474,35 @@ cdef class Holds:
         """The same, drawn: from now on it can expire."""
         made.deadline = now + self.span
         if made.leaks:
-            made.index = len(self.open)
-            self.open.append(made)
+            made.index = self.count
+            self.open[self.count] = <PyObject*>made
+            Py_INCREF(made)
+            self.count += 1
         return made
+
+    cdef int reserve(self) except -1:
+        """Sees to it that one more open hold has a place."""
+        cdef Py_ssize_t room
+        cdef PyObject** open
+        if self.count == self.room:
+            room = 2 * self.room + 64
+            open = <PyObject**>PyMem_Realloc(self.open, room * sizeof(PyObject*))
+            if open is NULL:
+                raise MemoryError
+            self.open, self.room = open, room
+        return 0
+
+    cdef close(self, Hold hold):
+        """The last one takes its place."""
+        self.count -= 1
+        self.open[hold.index] = self.open[self.count]
+        (<Hold>self.open[hold.index]).index = hold.index
+        hold.index = -1
+        Py_DECREF(hold)
+
+    cdef close_all(self):
+        while self.count:
+            self.close(<Hold>self.open[self.count - 1])
 
     def expire(self):
         """Gives up every open hold whose deadline is over; returns how many there were.
@@ -473,7 +514,8 @@ cdef class Holds:
         cdef Hold each
         cdef Py_ssize_t i
         cdef Part* part
-        overdue = [each for each in self.open if (<Hold>each).deadline <= now]
+        open = [<Hold>self.open[i] for i in range(self.count)]
+        overdue = [each for each in open if (<Hold>each).deadline <= now]
         for each in overdue:
             for i in range(each.count):
                 part = &each.parts[i]
@@ -486,7 +528,7 @@ cdef class Holds:
     def forget(self):
         """After a fork: what is open belongs to the parent, which settles it itself."""
         self.life += 1
-        self.open = []
+        self.close_all()
 
 
 cdef int64_t whole(amount) except -1:
@@ -501,6 +543,6 @@ cdef int64_t bounded(int64_t amount) except -1:
     return amount
 
 
-cdef until(Bucket bucket, int64_t ends):
+cdef int64_t until(Bucket bucket, int64_t ends) noexcept:
     """The end of a budget's window in seconds; 0 for all else."""
     return ends // SECOND if bucket.sort == BUDGET else 0

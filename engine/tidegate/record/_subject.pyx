@@ -2,16 +2,17 @@
 """One subject's key, and what is said through it. Compiled, because every call makes four commitments or five."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcpy, strlen
+from libc.string cimport memcpy
 
 cimport cython
 
 PARTS = ("client_request", "upstream_request", "upstream_response", "client_response", "document")
-cdef const char** parts = [
-    b"client_request", b"upstream_request", b"upstream_response", b"client_response", b"document"
-]
+cdef unsigned char[5][64] SALTS  # what a salt is made of, for each part; the run's id is put in
 
 sha256_prepare()
+for place, part in enumerate(PARTS):
+    message = b"tidegate.salt" + bytes(13) + part.encode()
+    hmac_block(SALTS[place], PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message))
 
 
 @cython.final
@@ -44,18 +45,15 @@ cdef class Subject:
 
     cdef void begin(self, const unsigned char* run, Part part, Sha256* into) noexcept:
         """Begins the commitment to that part of a run; its bytes come next."""
-        cdef unsigned char salt[32]
-        self._salt(run, part, salt)
         sha256_begin(into)
-        sha256_add(into, salt, 32)
+        self._salt(run, part, into.block)
+        into.length = 32
 
     cdef void _salt(self, const unsigned char* run, Part part, unsigned char* salt) noexcept:
-        cdef char message[48]
-        cdef size_t length = strlen(parts[<int>part])
-        memcpy(message, b"tidegate.salt", 13)
-        memcpy(message + 13, run, 13)
-        memcpy(message + 26, parts[<int>part], length)
-        hmac(&self._key, message, 26 + length, salt)
+        cdef unsigned char block[64]
+        memcpy(block, SALTS[<int>part], 64)
+        memcpy(block + 13, run, 13)
+        hmac_of_block(&self._key, block, salt)
 
     cdef bytes _named(self, const char* what, bytes id):
         cdef unsigned char code[32]

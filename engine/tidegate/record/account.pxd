@@ -1,6 +1,9 @@
-from libc.stdint cimport int64_t
+cimport cython
+from libc.stdint cimport int64_t, uint64_t
 
+from tidegate.draws cimport Draws
 from tidegate.model cimport Call
+from tidegate.record._open cimport Begun
 from tidegate.record._subject cimport Sha256
 from tidegate.record.evidence cimport Evidence, Known
 
@@ -11,15 +14,25 @@ cdef extern from "leaf.h" nogil:
         int full
 
 
+@cython.final
+cdef class Way:
+    cdef str integration, model, prices
+    cdef str stands  # the model as leaves have it
+    cdef bytes said, said_integration, said_model, digest
+
+
 cdef class Account:
     cdef readonly str mode
     cdef Evidence _evidence
     cdef Call _call
     cdef Known _known
     cdef object _decision, _estimate
-    cdef str _capture, _integration, _model, _told, _stopped
-    cdef bytes _policy, _prices
-    cdef tuple _draws, _seen, _attempts, _flags, _edits
+    cdef str _capture, _told, _stopped
+    cdef bytes _policy
+    cdef Way _way
+    cdef Begun _begun  # from its first intent on
+    cdef Draws _draws
+    cdef tuple _seen, _attempts, _flags, _edits
     cdef unsigned char _run[13]
     cdef unsigned char _asked[32]
     cdef unsigned char _sent[32]
@@ -32,23 +45,21 @@ cdef class Account:
     cpdef decided(self, decision, estimate)
     cpdef seen(self, tuple states)
     cpdef routed(self, str integration, str model, str prices)
-    cpdef held(self, tuple draws)
+    cpdef held(self, Draws draws)
     cpdef attempted(self, long status, str error)
     cpdef came(self, bytes data)
     cpdef went(self, bytes data)
     cpdef stopped(self, str why, tuple reasons)
     cpdef flagged(self, tuple reasons)
-    cpdef intent(self, bytes body, tuple edits)
-    cpdef outcome(
-        self, ended, reported, counted, cost, tuple draws=*, bint overdraft=*, bint shared=*, then=*
-    )
-    cpdef refused(self, error, tuple draws=*)
+    cpdef unsigned long long intent(self, bytes body, tuple edits) except? 0
+    cpdef unsigned long long outcome(self, ended, reported, counted, cost, Draws draws=*, bint shared=*) except? 0
+    cpdef unsigned long long refused(self, error, Draws draws=*) except? 0
     cdef int _ask(self) except -1
-    cdef object _write(self, Leaf* leaf, unsigned char* start, bint new)
+    cdef unsigned long long _write(self, Leaf* leaf, unsigned char* start, bint new) except? 0
     cdef int _put_head(self, Leaf* leaf, size_t fields, const char* kind, size_t length) except -1
     cdef int _put_intent(self, Leaf* leaf) except -1
     cdef int _put_outcome(
-        self, Leaf* leaf, ended, error, reported, counted, cost, tuple draws, bint overdraft, bint shared, int64_t last
+        self, Leaf* leaf, ended, error, reported, counted, cost, Draws draws, bint shared, int64_t last
     ) except -1
     cdef int _put_decisions(self, Leaf* leaf) except -1
     cdef int _put_cut(self, Leaf* leaf) except -1

@@ -1,13 +1,11 @@
-from collections.abc import Callable
 from typing import final
 
+from tidegate.draws import Draws
 from tidegate.errors import TidegateError
 from tidegate.model import Call, Decision, Estimate, Outcome, Reason, Usage
 from tidegate.model import Evidence as Mode
 from tidegate.record.evidence import Evidence, Known
-from tidegate.record.records import Draw, Seen
-
-_Drawn = tuple[bytes, str, int, int, int]  # the fields of a Draw
+from tidegate.record.records import Seen
 
 @final
 class Account:
@@ -42,7 +40,7 @@ class Account:
         """What the policies were told of limits."""
     def routed(self, integration: str, model: str, prices: str) -> None:
         """Where it goes, and the model as the table of prices calls it; empty where it has none."""
-    def held(self, draws: tuple[Draw | _Drawn, ...]) -> None:
+    def held(self, draws: Draws) -> None:
         """What it holds of limits, from the next intent on; ValueError for more than a leaf has room for."""
     def attempted(self, status: int, error: str) -> None:
         """The attempt that is under way is given up: how it was answered (0: not at all), and the code of what was
@@ -64,14 +62,12 @@ class Account:
         reported: Usage | None,
         counted: Usage | None,
         cost: int,
-        draws: tuple[Draw | _Drawn, ...] = (),
-        overdraft: bool = False,
+        draws: Draws | None = None,
         shared: bool = False,
-        then: Callable[[int], None] | None = None,
     ) -> int:
         """The call is over; `draws` are settled. Raises Unrecorded where that cannot be kept; it is then said later.
 
-        `then` is called with the number of the record as soon as there is one.
+        `draws.recorded` is told the number of the record as soon as there is one.
         """
-    def refused(self, error: TidegateError, draws: tuple[Draw | _Drawn, ...] = ()) -> int:
+    def refused(self, error: TidegateError, draws: Draws | None = None) -> int:
         """The call goes no further; `draws` were given back. Raises Unrecorded where that cannot be kept."""

@@ -8,13 +8,12 @@ same fields in the same order, and tests/record/test_account_leaves.py holds bot
 
 from functools import partial
 
-from msgspec.structs import astuple
-
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject, PyTypeObject
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
+from tidegate.draws cimport Draw, Draws
 from tidegate.record._subject cimport (
     CLIENT_REQUEST,
     CLIENT_RESPONSE,
@@ -28,22 +27,28 @@ from tidegate.record._subject cimport (
 )
 
 
+from msgspec.msgpack import encode as encoded
+
+from tidegate.draws import MEASURES
 from tidegate.model import Decision, Estimate, Outcome, Reason, Usage
 from tidegate.record import leaves, records
 from tidegate.record.evidence import stamped
 from tidegate.record.leaves import MOST_DRAWS, decode, encode, plain, raw_digest, words
 from tidegate.record.unrecorded import Unrecorded
+from tidegate.wire.dialect import Route
 
 cdef extern from "leaf.h" nogil:
     void put_raw(Leaf*, const void*, size_t)
     void put_byte(Leaf*, unsigned char)
     void put_uint(Leaf*, unsigned long long)
+    void put_uints(Leaf*, const uint64_t*, size_t)
     void put_int(Leaf*, long long)
     void put_nil(Leaf*)
     void put_bool(Leaf*, int)
     void put_array(Leaf*, size_t)
     void put_text(Leaf*, const void*, size_t)
     void put_bytes(Leaf*, const void*, size_t)
+    void put_draw(Leaf*, const unsigned char*, const char*, size_t, uint64_t, uint64_t, uint64_t)
     int is_plain(const unsigned char*, size_t)
     int read_run(const char*, size_t, unsigned char*)
 
@@ -57,12 +62,30 @@ cdef extern from *:
         PyMemberDef *found = ((PyMemberDescrObject *)member)->d_member;
         return found->type == T_OBJECT_EX ? found->offset : -1;
     }
+    /* The value of an int of at most 60 bits, which nearly all are. */
+    static inline int small_int(PyObject *number, int64_t *value) {
+        if (!PyLong_CheckExact(number)) return 0;
+    #if PY_VERSION_HEX >= 0x030C0000
+        if (!PyUnstable_Long_IsCompact((PyLongObject *)number)) return 0;
+        *value = PyUnstable_Long_CompactValue((PyLongObject *)number);
+        return 1;
+    #else
+        const digit *digits = ((PyLongObject *)number)->ob_digit;
+        switch (Py_SIZE(number)) {
+        case 0: *value = 0; return 1;
+        case 1: *value = digits[0]; return 1;
+        case 2: *value = (int64_t)digits[1] << PyLong_SHIFT | digits[0]; return 1;
+        default: return 0;
+        }
+    #endif
+    }
     static inline PyObject *field_at(PyObject *of, Py_ssize_t place) {
         PyObject *found = *(PyObject **)((char *)of + place);
         return found ? found : Py_None;
     }
     """
     Py_ssize_t place_of(object)
+    int small_int(PyObject*, int64_t*) noexcept
     PyObject* field_at(PyObject*, Py_ssize_t) noexcept
     PyTypeObject* Py_TYPE(PyObject*) noexcept
     bint PyObject_TypeCheck(PyObject*, PyTypeObject*) noexcept
@@ -71,7 +94,7 @@ cdef extern from *:
     void* PyUnicode_1BYTE_DATA(PyObject*) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(PyObject*) noexcept
     const char* PyUnicode_AsUTF8AndSize(PyObject*, Py_ssize_t*) except NULL
-    long long PyLong_AsLongLongAndOverflow(PyObject*, int*) except? -1
+    long long PyLong_AsLongLong(PyObject*) except? -1
     unsigned long long PyLong_AsUnsignedLongLong(PyObject*) except? 0xFFFFFFFFFFFFFFFF
     bint PyBytes_Check(PyObject*) noexcept
     Py_ssize_t PyBytes_GET_SIZE_OF "PyBytes_GET_SIZE"(PyObject*) noexcept
@@ -79,10 +102,12 @@ cdef extern from *:
 
 cdef enum:
     ROOM = 16384  # for a leaf before it is shortened
+    MOST_WAYS = 64  # that are remembered
 
 sha256_prepare()
 cdef size_t LEAF = records.LEAF
 cdef unsigned long long VERSION = records.VERSION
+cdef Py_ssize_t MOST = MOST_DRAWS
 cdef Py_ssize_t MOST_REASONS = leaves.MOST_REASONS
 cdef Py_ssize_t MOST_SEEN = leaves.MOST_SEEN
 
@@ -111,6 +136,7 @@ cdef Shape DECISION = shape(Decision, ("action", "reasons", "shadow", "digest", 
 cdef Shape ESTIMATE = shape(Estimate, ("prompt_kind", "prompt_tokens", "output_tokens", "cost"))
 cdef Shape REASON = shape(Reason, ("code", "rule"))
 cdef Shape OUTCOME = shape(Outcome, ("status", "error", "client_left"))
+cdef Shape ROUTE = shape(Route, ("endpoint",))
 cdef Shape USAGE = shape(
     Usage,
     (
@@ -156,15 +182,16 @@ cdef inline int put_name(Leaf* leaf, PyObject* text, int most) except -1:
     return put_string(leaf, <PyObject*>made)
 
 
+cdef inline uint64_t count_of(PyObject* number) except? 0xFFFFFFFFFFFFFFFF:
+    """OverflowError for what is below zero or does not fit into 64 bits."""
+    cdef int64_t value
+    if small_int(number, &value) and value >= 0:
+        return value
+    return PyLong_AsUnsignedLongLong(number)
+
+
 cdef inline int put_count(Leaf* leaf, PyObject* number) except -1:
-    cdef int over
-    cdef long long value = PyLong_AsLongLongAndOverflow(number, &over)
-    if over > 0:
-        put_uint(leaf, PyLong_AsUnsignedLongLong(number))
-    elif over < 0:
-        raise OverflowError("a number that does not fit into 64 bits")
-    else:
-        put_int(leaf, value)
+    put_uint(leaf, count_of(number))
     return 0
 
 
@@ -172,8 +199,13 @@ cdef inline void put_own(Leaf* leaf, bytes content) noexcept:
     put_bytes(leaf, PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content))
 
 
+cdef inline void put_said(Leaf* leaf, bytes encoded) noexcept:
+    put_raw(leaf, PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded))
+
+
 cdef int put_used(Leaf* leaf, usage) except -1:
     cdef PyObject* of = <PyObject*>usage
+    cdef uint64_t[11] counts
     cdef int field
     if usage is None:
         put_nil(leaf)
@@ -181,15 +213,15 @@ cdef int put_used(Leaf* leaf, usage) except -1:
     check(of, &USAGE)
     put_array(leaf, 13)
     put_string(leaf, field_at(of, USAGE.places[0]))
-    for field in range(1, 12):
-        put_count(leaf, field_at(of, USAGE.places[field]))
+    for field in range(11):
+        counts[field] = count_of(field_at(of, USAGE.places[1 + field]))
+    put_uints(leaf, counts, 11)
     return put_name(leaf, field_at(of, USAGE.places[12]), 32)
 
 
 cdef int put_expected(Leaf* leaf, estimate) except -1:
     """An estimate, as a usage of which only so much is known."""
     cdef PyObject* of = <PyObject*>estimate
-    cdef int field
     if estimate is None:
         put_nil(leaf)
         return 0
@@ -197,9 +229,7 @@ cdef int put_expected(Leaf* leaf, estimate) except -1:
     put_string(leaf, field_at(of, ESTIMATE.places[0]))
     put_count(leaf, field_at(of, ESTIMATE.places[1]))
     put_known(leaf, field_at(of, ESTIMATE.places[2]))
-    for field in range(9):
-        put_byte(leaf, 0)
-    put_text(leaf, b"", 0)
+    put_raw(leaf, b"\0\0\0\0\0\0\0\0\0\xa0", 10)
     return 0
 
 
@@ -226,35 +256,35 @@ cdef int put_reasons(Leaf* leaf, PyObject* given) except -1:
     return 0
 
 
-cdef int put_draws(Leaf* leaf, tuple draws) except -1:
-    """Each is a Draw, or a tuple of its fields, as limits give them."""
-    cdef int field
-    cdef tuple fields
-    put_array(leaf, len(draws))
-    for draw in draws:
-        fields = draw if type(draw) is tuple else astuple(draw)
-        if len(fields) != 5:
-            raise ValueError(f"a draw has five fields, not {len(fields)}")
-        put_array(leaf, 5)
-        put_own(leaf, <bytes?>fields[0])
-        put_string(leaf, <PyObject*>fields[1])
-        for field in range(2, 5):
-            put_count(leaf, <PyObject*>fields[field])
-    return 0
+cdef tuple WORDS = tuple([measure.encode() for measure in MEASURES])
+
+cdef void put_draws(Leaf* leaf, Draws draws) noexcept:
+    cdef Draw* draw = draws.all
+    cdef bytes measure
+    put_array(leaf, draws.count)
+    for _ in range(draws.count):
+        measure = <bytes>WORDS[draw.measure]
+        put_draw(
+            leaf, draw.bucket, PyBytes_AS_STRING(measure), PyBytes_GET_SIZE(measure), draw.held, draw.settled, draw.end
+        )
+        draw += 1
 
 
 cdef int put_seen(Leaf* leaf, tuple states) except -1:
     cdef Py_ssize_t index, count = min(len(states), MOST_SEEN)
     cdef PyObject* of
-    cdef int field
+    cdef PyObject* left
+    cdef int64_t remaining
     put_array(leaf, count)
     for index in range(count):
         of = <PyObject*>states[index]
         check(of, &SEEN)
         put_array(leaf, 4)
         put_name(leaf, field_at(of, SEEN.places[0]), 96)
-        for field in range(1, 4):
-            put_count(leaf, field_at(of, SEEN.places[field]))
+        put_count(leaf, field_at(of, SEEN.places[1]))
+        left = field_at(of, SEEN.places[2])
+        put_int(leaf, remaining if small_int(left, &remaining) else PyLong_AsLongLong(left))  # -1: nobody knows
+        put_count(leaf, field_at(of, SEEN.places[3]))
     return 0
 
 
@@ -276,8 +306,56 @@ cdef inline Leaf leaf_in(unsigned char* start) noexcept:
     return leaf
 
 
+cdef Draws NOTHING = Draws()
+
+
+@cython.final
+cdef class Digest:
+    """Bytes of the digest that was read last: of call after call it is the same."""
+
+    cdef object text
+    cdef bytes said
+
+    cdef bytes raw(self, PyObject* text):
+        if <PyObject*>self.text != text:
+            self.said = raw_digest(<object>text)
+            self.text = <object>text
+        return self.said
+
+
+cdef Digest POLICY = Digest()
+
+
+@cython.final
+cdef class Way:
+    """What the records of all calls that go one way have in common, as it stands in a leaf."""
+
+    def __init__(self, str integration, str model, str prices):
+        self.integration, self.model, self.prices = integration, model, prices  # kept: their places stay theirs
+        self.stands = plain(model)
+        self.said_integration, self.said_model = encoded(plain(integration)), encoded(self.stands)
+        self.said = self.said_integration + self.said_model
+        self.digest = raw_digest(prices)
+
+
+cdef list WAYS = [None] * MOST_WAYS
+cdef Way NO_WAY = Way("", "", "")
+
+
+cdef Way way_of(str integration, str model, str prices):
+    """Found by where the names lie in memory, which is the same for call after call."""
+    cdef size_t at = (<size_t><void*>integration >> 4 ^ <size_t><void*>model >> 5) % MOST_WAYS
+    found = WAYS[at]
+    if found is not None:
+        if (<Way>found).integration is integration and (<Way>found).model is model and (<Way>found).prices is prices:
+            return <Way>found
+    found = WAYS[at] = Way(integration, model, prices)
+    return <Way>found
+
+
 @cython.final
 @cython.freelist(64)
+@cython.no_gc  # nothing that it leads to leads back
 cdef class Account:
     def __init__(self, Evidence evidence, Call call, Known known, str mode):
         self.mode = mode
@@ -288,9 +366,11 @@ cdef class Account:
             raise ValueError("a run's id has 26 hexadecimal digits")
         self._began = time_of(CLOCK_REALTIME)
         self._start = now()
-        self._capture = self._integration = self._model = self._told = self._stopped = ""
-        self._policy = self._prices = b""
-        self._draws = self._seen = self._attempts = self._flags = self._edits = ()
+        self._capture = self._told = self._stopped = ""
+        self._policy = b""
+        self._way = NO_WAY
+        self._draws = NOTHING
+        self._seen = self._attempts = self._flags = self._edits = ()
         self._kept = True
 
     # as it becomes known
@@ -301,30 +381,32 @@ cdef class Account:
         check(<PyObject*>estimate, &ESTIMATE)
         self._decision = decision
         self._estimate = estimate
-        self._policy = raw_digest(<object>field_at(of, DECISION.places[3]))
+        self._policy = POLICY.raw(field_at(of, DECISION.places[3]))
         evidence = <object>field_at(of, DECISION.places[4])
         if evidence is not None:
             self.mode = evidence
         capture = <object>field_at(of, DECISION.places[5])
-        self._capture = "" if capture is None else capture
-        self._kept = self._capture != "none"
+        if capture is not None:
+            self._capture = capture
+            self._kept = capture != "none"
+        else:
+            self._capture = ""
+            self._kept = True
         self.decided_at = now() - self._start
 
     cpdef seen(self, tuple states):
         self._seen = states
 
     cpdef routed(self, str integration, str model, str prices):
-        self._integration = integration
-        self._model = model
-        self._prices = raw_digest(prices)
+        self._way = way_of(integration, model, prices)
 
-    cpdef held(self, tuple draws):
-        if len(draws) > MOST_DRAWS:
-            raise ValueError(f"a call draws from at most {MOST_DRAWS} limits, not {len(draws)}")
+    cpdef held(self, Draws draws):
+        if draws.count > MOST:
+            raise ValueError(f"a call draws from at most {MOST} limits, not {draws.count}")
         self._draws = draws
 
     cpdef attempted(self, long status, str error):
-        self._attempts = (*self._attempts, records.Attempt(self._integration, status, error))
+        self._attempts = (*self._attempts, records.Attempt(self._way.integration, status, error))
         self._leaving = self._answered = self._has_come = False
         self.first_at = 0
 
@@ -354,9 +436,10 @@ cdef class Account:
 
     # the records
 
-    cpdef intent(self, bytes body, tuple edits):
+    cpdef unsigned long long intent(self, bytes body, tuple edits) except? 0:
         cdef unsigned char room[ROOM]
         cdef Leaf leaf = leaf_in(room)
+        cdef unsigned long long seq
         self._edits = edits
         if self._kept:
             self._ask()
@@ -365,35 +448,40 @@ cdef class Account:
         self._put_intent(&leaf)
         seq = self._write(&leaf, room, True)
         if seq:
-            self._evidence.begun(self._call.run, seq)
+            if self._begun is None:
+                self._begun = Begun.__new__(Begun)
+            self._evidence.begun(self._begun, seq)
         self._leaving = True
         self.sent_at = now() - self._start
         return seq
 
-    cpdef outcome(self, ended, reported, counted, cost, tuple draws=(), bint overdraft=False, bint shared=False,
-                  then=None):
+    cpdef unsigned long long outcome(
+        self, ended, reported, counted, cost, Draws draws=None, bint shared=False
+    ) except? 0:
         cdef unsigned char room[ROOM]
+        cdef unsigned long long seq
         cdef Leaf leaf = leaf_in(room)
         cdef int64_t last = now() - self._start
         self.last_at = last
         check(<PyObject*>ended, &OUTCOME)
         error = <object>field_at(<PyObject*>ended, OUTCOME.places[1])
-        self._put_outcome(&leaf, ended, error, reported, counted, cost, draws, overdraft, shared, last)
+        if draws is None:
+            draws = NOTHING
+        self._put_outcome(&leaf, ended, error, reported, counted, cost, draws, shared, last)
         try:
             seq = self._write(&leaf, room, False)
         except Unrecorded as unrecorded:
             error = unrecorded.code  # what the caller gets in place of its end
             leaf = leaf_in(room)
-            self._put_outcome(&leaf, ended, error, reported, counted, cost, draws, overdraft, shared, last)
+            self._put_outcome(&leaf, ended, error, reported, counted, cost, draws, shared, last)
             record = decode(taken(&leaf, room))
-            self._evidence.later(self._call.run, partial(stamped, record), then)
+            self._evidence.later(self._begun, partial(stamped, record), (<object>draws).recorded)
             raise
-        self._evidence.ended(self._call.run)
-        if then is not None:
-            then(seq)
+        self._evidence.ended(self._begun)
+        draws.recorded(seq)
         return seq
 
-    cpdef refused(self, error, tuple draws=()):
+    cpdef unsigned long long refused(self, error, Draws draws=None) except? 0:
         if self._kept:
             self._ask()
         self._told = error.message
@@ -406,7 +494,7 @@ cdef class Account:
             self._has_asked = True
         return 0
 
-    cdef object _write(self, Leaf* leaf, unsigned char* start, bint new):
+    cdef unsigned long long _write(self, Leaf* leaf, unsigned char* start, bint new) except? 0:
         """Hands the leaf to the journal; one that is too long is shortened first."""
         cdef bytes short
         cdef size_t length = leaf.at - start
@@ -434,10 +522,9 @@ cdef class Account:
 
     cdef int _put_intent(self, Leaf* leaf) except -1:
         self._put_head(leaf, 17, b"intent", 6)
-        put_name(leaf, <PyObject*>self._integration, 96)
-        put_name(leaf, <PyObject*>self._model, 96)
+        put_said(leaf, self._way.said)
         put_own(leaf, self._policy)
-        put_own(leaf, self._prices)
+        put_own(leaf, self._way.digest)
         put_draws(leaf, self._draws)
         put_expected(leaf, self._estimate)
         if self._estimate is None:
@@ -447,13 +534,13 @@ cdef class Account:
         return self._put_bodies(leaf, False)
 
     cdef int _put_outcome(
-        self, Leaf* leaf, ended, error, reported, counted, cost, tuple draws, bint overdraft, bint shared, int64_t last
+        self, Leaf* leaf, ended, error, reported, counted, cost, Draws draws, bint shared, int64_t last
     ) except -1:
         cdef PyObject* end = <PyObject*>ended
         self._put_head(leaf, 35, b"outcome", 7)
-        endpoint = self._call.route.endpoint
-        put_string(leaf, <PyObject*>endpoint)
-        put_name(leaf, <PyObject*>self._model, 96)
+        check(<PyObject*>self._call.route, &ROUTE)
+        put_string(leaf, field_at(<PyObject*>self._call.route, ROUTE.places[0]))
+        put_said(leaf, self._way.said_model)
         put_bool(leaf, self._call.stream)
         put_count(leaf, field_at(end, OUTCOME.places[0]))
         if error is None:
@@ -462,12 +549,12 @@ cdef class Account:
         put_bool(leaf, <object>field_at(end, OUTCOME.places[2]) is True)
         self._put_decisions(leaf)
         put_draws(leaf, draws)
-        put_bool(leaf, overdraft)
+        put_bool(leaf, draws.overdraft)
         put_bool(leaf, shared)
         put_used(leaf, reported)
         put_used(leaf, counted)
         put_expected(leaf, self._estimate)
-        put_own(leaf, self._prices)
+        put_own(leaf, self._way.digest)
         put_count(leaf, <PyObject*>cost)
         put_uint(leaf, self._began)
         put_array(leaf, 4)
@@ -542,7 +629,7 @@ cdef class Account:
             put_string(leaf, field_at(of, ATTEMPT.places[2]))
         if self._leaving:
             put_array(leaf, 3)
-            put_name(leaf, <PyObject*>self._integration, 96)
+            put_said(leaf, self._way.said_integration)
             if self._answered:
                 put_count(leaf, field_at(<PyObject*>ended, OUTCOME.places[0]))
             else:
@@ -553,7 +640,6 @@ cdef class Account:
     cdef int _put_bodies(self, Leaf* leaf, bint whole) except -1:
         """The commitments; those to the answer only where the `whole` call is over."""
         cdef unsigned char digest[32]
-        cdef Sha256 state
         put_array(leaf, 5)
         put_bytes(leaf, self._asked, 32 if self._has_asked else 0)
         put_bytes(leaf, self._sent, 32 if self._has_sent else 0)
@@ -561,12 +647,10 @@ cdef class Account:
             put_raw(leaf, b"\xc4\0\xc4\0\xc4\0", 6)
             return 0
         if self._has_come:
-            state = self._came
-            sha256_end(&state, digest)
+            sha256_end(&self._came, digest)
         put_bytes(leaf, digest, 32 if self._has_come else 0)
         if self._has_gone:
-            state = self._went
-            sha256_end(&state, digest)
+            sha256_end(&self._went, digest)
         put_bytes(leaf, digest, 32 if self._has_gone else 0)
         return self._put_words(leaf)
 
@@ -576,9 +660,7 @@ cdef class Account:
         cdef tuple reasons = ()
         if self._decision is not None:
             reasons = <tuple?><object>field_at(<PyObject*>self._decision, DECISION.places[1])
-        model = self._call.model
-        if model == self._model and stands(<PyObject*>model, 96) or model == plain(self._model):
-            model = ""
+        model = "" if self._call.model == self._way.stands else self._call.model
         if not (model or reasons or self._told or self._flags):
             put_own(leaf, b"")
             return 0

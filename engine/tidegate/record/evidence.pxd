@@ -1,4 +1,5 @@
 from tidegate.record._journal cimport Journal
+from tidegate.record._open cimport Begun, OpenRuns
 from tidegate.record._subject cimport Subject
 
 cdef class Known:
@@ -14,13 +15,14 @@ cdef class Evidence:
     cdef Py_ssize_t _count
     cdef object _dropped, _late, _destroyed
     cdef bint _turning
-    cdef dict _begun, _refused, _known
+    cdef OpenRuns _open
+    cdef dict _refused, _known
     cdef double _next
 
     cpdef Known at_hand(self, caller)
     cpdef write(self, make, bint new=*)
-    cpdef begun(self, bytes run, seq)
-    cpdef ended(self, bytes run)
+    cpdef begun(self, Begun run, unsigned long long seq)
+    cpdef ended(self, Begun run)
     cpdef bint wait(self, seq, waiting) except -1
     cdef _rouse(self)
     cdef _soon(self)

@@ -23,6 +23,7 @@ from tidegate.clock import Watched
 from tidegate.errors import TidegateError
 from tidegate.model import Caller
 from tidegate.record._journal import Journal
+from tidegate.record._open import Begun, OpenRuns
 from tidegate.record._subject import Subject
 from tidegate.record.leaves import encode as leaf_of
 from tidegate.record.leaves import raw_digest, refusals
@@ -128,8 +129,8 @@ class Evidence:
         self._count = 0
         self._failures = journal.failures
         self._turning = False
-        self._begun: dict[bytes, int] = {}  # runs that have an intent and no outcome, in their order
-        self._late: deque[tuple[bytes, Callable[[Stamp], Record], Callable[[int], None] | None]] = deque()
+        self._open = OpenRuns()
+        self._late: deque[tuple[Begun | None, Callable[[Stamp], Record], Callable[[int], None] | None]] = deque()
         self._refused: dict[str, int] = {}
         self._policies = ["", ""]
         self._dropped = 0
@@ -148,16 +149,16 @@ class Evidence:
         at: Stamp = {"worker": self.worker, "epoch": self.epoch, "seq": seq, "time": time.time_ns()}
         return journal.append(leaf_of(make(at)), new)
 
-    def begun(self, run: bytes, seq: int) -> None:
+    def begun(self, run: Begun, seq: int) -> None:
         """A run has an intent; of several the last counts."""
-        self._begun.pop(run, None)
-        self._begun[run] = seq
+        self._open.begin(run, seq)
 
-    def ended(self, run: bytes) -> None:
+    def ended(self, run: Begun | None) -> None:
         """It has an outcome."""
-        self._begun.pop(run, None)
+        self._open.end(run)
 
-    def later(self, run: bytes, make: Callable[[Stamp], Record], then: Callable[[int], None] | None = None) -> None:
+    def later(
+        self, run: Begun | None, make: Callable[[Stamp], Record], then: Callable[[int], None] | None = None) -> None:
         """The end of a run that finds no room now is recorded as soon as there is some."""
         if len(self._late) < MOST_LATE:  # else it is recorded as aborted when this worker ends
             self._late.append((run, make, then))
@@ -244,7 +245,7 @@ class Evidence:
         if not self._journal.turn():
             self._lose()
         self._say_late()
-        self._journal.keep(next(iter(self._begun.values()), self._journal.appended + 1))
+        self._journal.keep(self._open.first or self._journal.appended + 1)
         if now >= self._next:
             self._next = now + INTERVAL
             self.say_refused()

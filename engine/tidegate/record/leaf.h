@@ -37,12 +37,29 @@ static inline void put_number(Leaf *leaf, unsigned char first, uint64_t number, 
     memcpy(at + 1, &number, (size_t)bytes);
 }
 
+/* A number in its shortest form, and the place behind it; the nine bytes from `at` on are room. */
+static inline unsigned char *number_at(unsigned char *at, uint64_t number) {
+    if (number < 0x80) {
+        *at = (unsigned char)number;
+        return at + 1;
+    }
+    int step = number <= 0xFF ? 0 : number <= 0xFFFF ? 1 : number <= 0xFFFFFFFF ? 2 : 3, bytes = 1 << step;
+    *at = (unsigned char)(0xCC + step);
+    number = __builtin_bswap64(number << (64 - 8 * bytes));
+    memcpy(at + 1, &number, 8); /* of which the next value takes back what is too much */
+    return at + 1 + bytes;
+}
+
 static inline void put_uint(Leaf *leaf, uint64_t number) {
-    if (number < 0x80) put_byte(leaf, (unsigned char)number);
-    else if (number <= 0xFF) put_number(leaf, 0xCC, number, 1);
-    else if (number <= 0xFFFF) put_number(leaf, 0xCD, number, 2);
-    else if (number <= 0xFFFFFFFF) put_number(leaf, 0xCE, number, 4);
-    else put_number(leaf, 0xCF, number, 8);
+    unsigned char *at = leaf_room(leaf, 9);
+    if (at) leaf->at = number_at(at, number);
+}
+
+static inline void put_uints(Leaf *leaf, const uint64_t *numbers, size_t count) {
+    unsigned char *at = leaf_room(leaf, 9 * count);
+    if (!at) return;
+    while (count--) at = number_at(at, *numbers++);
+    leaf->at = at;
 }
 
 static inline void put_int(Leaf *leaf, int64_t number) {
@@ -75,6 +92,19 @@ static inline void put_bytes(Leaf *leaf, const void *from, size_t count) {
     put_raw(leaf, from, count);
 }
 
+/* What is drawn of a bucket: its key of 16 bytes, a measure of less than 32, and three numbers. */
+static inline void put_draw(Leaf *leaf, const unsigned char *bucket, const char *measure, size_t length, uint64_t held,
+                            uint64_t settled, uint64_t end) {
+    enum { MOST = 3 + 16 + 1 + 31 + 3 * 9 };
+    unsigned char *at = leaf_room(leaf, MOST);
+    if (!at) return;
+    memcpy(at, "\x95\xC4\x10", 3);
+    memcpy(at + 3, bucket, 16);
+    at[19] = (unsigned char)(0xA0 | length);
+    memcpy(at + 20, measure, length);
+    leaf->at = number_at(number_at(number_at(at + 20 + length, held), settled), end);
+}
+
 /* Whether a name may stand in a leaf as it is: letters, digits and these signs. */
 static inline int is_plain(const unsigned char *name, size_t count) {
     static const char plain[256] = {
@@ -90,13 +120,15 @@ static inline int is_plain(const unsigned char *name, size_t count) {
 /* Reads the 26 hexadecimal digits of a run's id; whether they were that. */
 static inline int read_run(const char *digits, size_t count, unsigned char *run) {
     if (count != 26) return 0;
-    for (int i = 0; i < 26; i++) {
-        unsigned char digit = (unsigned char)digits[i], value;
-        if (digit >= '0' && digit <= '9') value = digit - '0';
-        else if (digit >= 'a' && digit <= 'f') value = digit - 'a' + 10;
-        else if (digit >= 'A' && digit <= 'F') value = digit - 'A' + 10;
-        else return 0;
-        run[i / 2] = i % 2 ? (unsigned char)(run[i / 2] << 4 | value) : value;
+    static const unsigned char values[256] = { /* one more than each stands for */
+        ['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
+        ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+        ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+    };
+    for (int i = 0; i < 13; i++) {
+        unsigned char high = values[(unsigned char)digits[2 * i]], low = values[(unsigned char)digits[2 * i + 1]];
+        if (!high || !low) return 0;
+        run[i] = (unsigned char)((high - 1) << 4 | (low - 1));
     }
     return 1;
 }

@@ -159,14 +159,19 @@ static inline void sha256_add(Sha256 *s, const void *start, size_t count) {
     memcpy(s->block, from + count / SHA256_BLOCK * SHA256_BLOCK, count % SHA256_BLOCK);
 }
 
+/* The last eight bytes of a message that ends here: how many bits it has. */
+static inline void sha256_size(unsigned char *end, uint64_t length) {
+    uint64_t bits = __builtin_bswap64(length * 8);
+    memcpy(end - 8, &bits, 8);
+}
+
 /* Fills the last blocks, one or two, with what ends a message. */
 static inline size_t sha256_last(const Sha256 *s, unsigned char *last) {
     size_t have = s->length % SHA256_BLOCK, size = have < SHA256_BLOCK - 8 ? SHA256_BLOCK : 2 * SHA256_BLOCK;
-    uint64_t bits = s->length * 8;
-    memcpy(last, s->block, have);
+    memcpy(last, s->block, SHA256_BLOCK);
+    memset(last + have, 0, size - have);
     last[have] = 0x80;
-    memset(last + have + 1, 0, size - have - 9);
-    for (int i = 0; i < 8; i++) last[size - 1 - i] = (unsigned char)(bits >> 8 * i);
+    sha256_size(last + size, s->length);
     return size / SHA256_BLOCK;
 }
 
@@ -177,11 +182,13 @@ static inline void sha256_say(const uint32_t *state, unsigned char *digest) {
     }
 }
 
-/* The digest; the message has ended. */
-static inline void sha256_end(Sha256 *s, unsigned char *digest) {
+/* The digest of what was added; more can be added still. */
+static inline void sha256_end(const Sha256 *s, unsigned char *digest) {
     unsigned char last[2 * SHA256_BLOCK];
-    sha256_blocks(s->state, last, sha256_last(s, last));
-    sha256_say(s->state, digest);
+    uint32_t state[8];
+    memcpy(state, s->state, sizeof state);
+    sha256_blocks(state, last, sha256_last(s, last));
+    sha256_say(state, digest);
 }
 
 /* A key of at most 64 bytes. */
@@ -210,3 +217,23 @@ static inline void hmac(const HmacKey *key, const void *message, size_t length, 
     sha256_end(&s, code);
 }
 
+/* A message of at most 55 bytes as it is hashed behind a key: one block. */
+static inline void hmac_block(unsigned char *block, const void *message, size_t length) {
+    memset(block, 0, SHA256_BLOCK);
+    memcpy(block, message, length);
+    block[length] = 0x80;
+    sha256_size(block + SHA256_BLOCK, SHA256_BLOCK + length);
+}
+
+/* The code of a message that is one block already. */
+static inline void hmac_of_block(const HmacKey *key, const unsigned char *block, unsigned char *code) {
+    unsigned char second[SHA256_BLOCK] = {[SHA256_BYTES] = 0x80};
+    uint32_t state[8];
+    memcpy(state, key->inner, sizeof state);
+    sha256_blocks(state, block, 1);
+    sha256_say(state, second);
+    sha256_size(second + SHA256_BLOCK, SHA256_BLOCK + SHA256_BYTES);
+    memcpy(state, key->outer, sizeof state);
+    sha256_blocks(state, second, 1);
+    sha256_say(state, code);
+}
