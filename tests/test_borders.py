@@ -21,7 +21,8 @@ ALLOWED = {
     "errors": set(),
     "settings": set(),
     "configuration": {"errors", "settings"},
-    "run": SHARED | STEPS,
+    "standings": SHARED | STEPS,
+    "run": SHARED | STEPS | {"standings"},
     "pipeline": SHARED | STEPS | {"run"},
     "turns": {"clock", "errors", "record"},
     "governed": SHARED | {"record", "run", "engine"},  # its engine for the types alone

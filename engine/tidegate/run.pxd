@@ -8,6 +8,7 @@ from tidegate.limit._standing cimport lines as standing
 from tidegate.limit.hold cimport Buckets, Held, Holder
 from tidegate.model cimport Call
 from tidegate.record.account cimport Account
+from tidegate.standings cimport Told
 from tidegate.values cimport Caller, Decision, Estimate, Outcome, Usage
 
 cdef class Rules:
@@ -34,7 +35,8 @@ cdef class Run:
     cdef str _integration
     cdef Buckets _buckets
     cdef Held _held
-    cdef dict _document, _standings
+    cdef dict _document
+    cdef object _standings
     cdef long long _covered, _ahead, _ask_at
     cdef bint _judged
 
@@ -45,6 +47,8 @@ cdef class Run:
     @cython.locals(held=Held, decision=Decision)
     cpdef take(self)
     cdef _begin(self, Rules rules, Holder holder, Counters counters, Call call, Caller caller, Account account)
+    @cython.locals(told=Told)
+    cdef _limits(self, policy)
     cdef _reserved(self)
     cdef _stated(self)
     @cython.locals(price=Price)

@@ -25,7 +25,7 @@ from tidegate.counters import Counters
 from tidegate.decide.decision import UNDECIDED, decide, denied, failed, said
 from tidegate.decide.live import Live, Nothing
 from tidegate.decide.policy import Policy
-from tidegate.decide.reading import document, moment, no_limits
+from tidegate.decide.reading import Limits, document, moment, no_limits
 from tidegate.errors import PolicyFailed, PolicyStopped, ResponseDenied, TidegateError
 from tidegate.limit._standing import lines as standing
 from tidegate.limit.hold import Buckets, Held, Holder
@@ -33,9 +33,9 @@ from tidegate.limit.refused import exceeded, reached
 from tidegate.model import MICRO_CENTS, Call, Caller, Decision, Estimate, Outcome, Reason, Usage
 from tidegate.record.account import Account
 from tidegate.record.leaves import MOST_DRAWS
-from tidegate.record.records import Seen
 from tidegate.settings import Limits as LimitSettings
 from tidegate.settings import Policy as PolicySettings
+from tidegate.standings import Told
 from tidegate.wire.endings import Cause, Stop
 
 LIMIT_RULE: Final = "tidegate.admission.limit"
@@ -89,7 +89,7 @@ class Run:
         self._buckets: Buckets | None = None
         self._held: Held | None = None
         self._document: dict[str, Any] | None = None
-        self._standings: dict[str, dict[str, Any]] | None = None  # what policies were told of limits
+        self._standings: Limits | None = None  # what policies are told of limits
         self._covered = ENDLESS  # tokens of the answer that are held
         self._ahead = 0  # so many before their end more are held
         self._ask_at = ENDLESS  # tokens of the answer at which the policy is asked again
@@ -110,7 +110,7 @@ class Run:
     def decide(self) -> None:
         """What the policy says. Raises PolicyDenied or PolicyFailed where the call must not go on."""
         policy = self._policy = self._rules.policy.asked
-        limits = self._limits if policy.declared else no_limits
+        limits = self._limits(policy)
         self.decision = decision = decide(self.call, self.caller, self.estimate, self._integration, limits, policy)
         self.decided = True
         self.account.decided(decision, self.estimate)
@@ -189,24 +189,16 @@ class Run:
         self.decision = decision
         self.account.decided(decision, self.estimate)
 
-    def _limits(self) -> dict[str, dict[str, Any]]:
+    def _limits(self, policy: Policy | Nothing) -> Limits:
         """`input.limits`; what is told is recorded, and said again to the phases that come later."""
-        if self._standings is not None:
-            return self._standings
-        assert self._policy is not None
-        told: dict[str, dict[str, Any]] = {}
-        seen = []
-        for name, declared in self._policy.declared.items():
-            limit = declared.of(self.call, self.caller)
-            used, left, reset = self._holder.bucket(limit, self.caller.tenant).standing()
-            seen.append(Seen(name, used, left, reset))
-            if limit.measure == "usd":
-                told[name] = {"used": used / MICRO_CENTS, "remaining": left / MICRO_CENTS, "reset_s": reset / 1e9}
-            else:
-                told[name] = {"used": used, "remaining": left, "reset_s": reset / 1e9}
-        self.account.seen(tuple(seen))
-        self._standings = told
-        return told
+        if self._standings is None:
+            self._standings = no_limits
+            declared = policy.declared
+            if declared:
+                told = Told.__new__(Told)
+                told.begin(declared, self.call, self.caller, self._holder, self.account)
+                self._standings = told
+        return self._standings
 
     def lines(self) -> bytes:
         """What the answer's head says of the limits that were drawn from."""
@@ -413,7 +405,7 @@ class Run:
         assert policy is not None
         made = self._document
         if made is None:
-            limits = self._limits if policy.declared else no_limits
+            limits = self._limits(policy)
             made = document(self.call, self.caller, self.estimate, now, self._integration, limits)
             self._document = made
         return made | {"phase": phase, "time": moment(now), "output": output}

@@ -1,3 +1,6 @@
+cimport cython
+
+from tidegate.decide.known cimport Known, Told
 from tidegate.model cimport Call
 
 cdef class Elements:
@@ -8,9 +11,13 @@ cdef class Elements:
     cpdef finished(self, list elements)
 
 cdef class Admission:
-    cdef object _said, _carries_out
+    cdef object _noted, _again, _carries_out
     cdef str _digest
+    cdef Known _known
     cdef dict _passes
 
+    @cython.locals(told=Told)
     cpdef decide(self, Call call, caller, estimate, ns, integration, limits)
+    cdef Told _asked(self, Call call, caller, estimate, ns, integration, limits)
+    cdef _settled(self, tuple said)
     cdef _passed(self, tuple said, limit, most)

@@ -9,15 +9,18 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tidegate.decide.contract import EVERYTHING, RULES, Rule, converted, failed, ordered_once, settled
+from tidegate.decide.known import Known, Told
 from tidegate.decide.reading import DOCUMENT, NAMES, PARAMETERS, Limits
 from tidegate.model import Call, Caller, Decision, Estimate, Limit
 from tidegate.rego.generate import Program
+from tidegate.rego.generate.asking import ANYTHING, Note, Question
 from tidegate.rego.generate.typed import Typed
 from tidegate.rego.values import UNDEFINED, Value
 
 PLACE: Final = "tidegate.admission"
 Said = tuple[Any, ...]  # what the rules have, in the order of RULES
 PLAIN: Final = (str, int, type(None))  # of which equal values are the same; 1, 1.0 and true are equal too
+EVERY_RULE: Final[list[Note]] = [(Question("", (), ANYTHING, frozenset(range(len(RULES["admission"])))), None, True)]
 KEPT: Final = 4096  # objects of one `contains`, by what is not known of them beforehand
 
 
@@ -78,13 +81,16 @@ TYPED: Final = Typed(
 
 
 class Admission:
-    """The rules of `tidegate.admission`, of one bundle. The program was compiled with `typed(budget)`."""
+    """The rules of `tidegate.admission`, of one bundle. The program was compiled with `TYPED`, and some budget."""
 
     def __init__(self, program: Program, digest: str, carries_out: frozenset[str] = EVERYTHING) -> None:
-        assert program.typed is not None
-        self._said: Callable[[Call, Caller, Estimate, int, str | None, Limits], Said] = program.typed
+        assert program.noted is not None
+        assert program.again is not None
+        self._noted: Callable[..., tuple[Said, list[Note]]] = program.noted
+        self._again: Callable[..., Said] = program.again
         self._digest = digest
         self._carries_out = carries_out
+        self._known = Known(program.few)
         self._passes: dict[tuple[int, object], Decision] = {}
 
     def decide(
@@ -92,13 +98,34 @@ class Admission:
     ) -> Decision:
         """The decision about a call at a moment. It never raises; where there is no answer, the call is blocked."""
         try:
-            said = self._said(call, caller, estimate, ns, integration, limits)
-            deny, warn, limit, redact, route, capture, evidence, guard, most = said
-            if not (deny or warn or redact or guard) and route is capture is evidence is UNDEFINED:
-                return self._passed(said, limit, most)
-            return settled(said, self._digest, self._carries_out)
+            told = self._known.find(call, caller, estimate, ns, integration, limits)
+            if told is None:
+                told = self._asked(call, caller, estimate, ns, integration, limits)
+            if told.rules:
+                return self._settled(
+                    self._again(call, caller, estimate, ns, integration, limits, told.said, told.rules)
+                )
+            if told.decision is None:
+                told.decision = self._settled(told.said)
+            return told.decision
         except Exception as error:
             return failed(error, self._digest)
+
+    def _asked(
+        self, call: Call, caller: Caller, estimate: Estimate, ns: int, integration: str | None, limits: Limits
+    ) -> Told:
+        """What the policy says of such a call, found by asking it, and kept."""
+        try:
+            said, notes = self._noted(call, caller, estimate, ns, integration, limits)
+        except Exception:  # perhaps because a rule was left in its middle: then each call's evaluation will tell
+            said, notes = (), EVERY_RULE
+        return self._known.keep(call, caller, estimate, ns, integration, limits, said, notes)
+
+    def _settled(self, said: Said) -> Decision:
+        deny, warn, limit, redact, route, capture, evidence, guard, most = said
+        if not (deny or warn or redact or guard) and route is capture is evidence is UNDEFINED:
+            return self._passed(said, limit, most)
+        return settled(said, self._digest, self._carries_out)
 
     def _passed(self, said: Said, limit: tuple[Limit, ...], most: Value) -> Decision:
         """The decision about a call that passes: it is the same for all calls with the same limits."""

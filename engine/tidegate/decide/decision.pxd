@@ -1,4 +1,8 @@
 """decide: a call and its caller get a decision."""
+cimport cython
+
+from tidegate.decide.admission cimport Admission
 from tidegate.model cimport Call
 
+@cython.locals(rules=Admission)
 cpdef decide(Call call, caller, estimate, integration, limits, policy)

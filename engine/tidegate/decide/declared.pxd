@@ -1,11 +1,22 @@
+cimport cython
+
+from tidegate.decide.fields cimport Field
 from tidegate.model cimport Call
 
+@cython.final
+cdef class Drawn:
+    cdef readonly object limit
+    cdef readonly bint usd
+    cdef public object holder, bucket
+    cdef public str tenant
+
+@cython.final
 cdef class Declared:
     cdef object _limit
-    cdef tuple _fields
+    cdef list _fields
     cdef dict _made
 
-    cpdef of(self, Call call, caller)
-    cdef _of(self, Call call, caller)
-
-cdef _value(str field, Call call, caller)
+    @cython.locals(field=Field, made=Drawn)
+    cpdef Drawn of(self, Call call, caller)
+    @cython.locals(field=Field)
+    cdef Drawn _of(self, Call call, caller)

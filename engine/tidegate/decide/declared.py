@@ -7,26 +7,39 @@ of the input stand for its value; all others for themselves. It draws nothing: i
 kind draw from, where the policy says so.
 """
 
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
+from tidegate.decide.fields import Field
 from tidegate.decide.shapes import flaws
 from tidegate.model import Call, Caller, Limit
 from tidegate.rego.suggest import did_you_mean
 
 KEPT: Final = 4096  # limits of one declaration, by the values of their keys
-FIELDS: Final[Mapping[str, str]] = {  # and the caller's own names of them
-    "caller.tenant": "tenant",
-    "caller.key": "key",
-    "caller.user": "user",
-    "caller.ip": "ip",
-    "run.session": "session",
-    "run.parent": "parent",
-    "request.model": "",  # the call's
+FIELDS: Final[Mapping[str, str]] = {  # and how they are read
+    "caller.tenant": "caller.tenant",
+    "caller.key": "caller.key",
+    "caller.user": "caller.user",
+    "caller.ip": "caller.ip",
+    "run.session": "caller.session",
+    "run.parent": "caller.parent",
+    "request.model": "(call.model or None)",
 }
 ROOTS: Final = frozenset(field.partition(".")[0] for field in FIELDS)
+
+
+class Drawn:
+    """The limit of the calls that a declaration counts together, and the bucket that somebody found for it last."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self.usd = limit.measure == "usd"
+        self.holder: object = None  # who found it, and for which tenant
+        self.tenant: str | None = None
+        self.bucket: Any = None
 
 
 class Declared:
@@ -34,17 +47,18 @@ class Declared:
 
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
-        self._fields = tuple([FIELDS[part] for part in limit.key if type(part) is str and part in FIELDS])
-        self._made: dict[object, Limit] = {}
+        self._fields = [Field(FIELDS[part]) for part in limit.key if type(part) is str and part in FIELDS]
+        self._made: dict[object, Drawn] = {}
 
-    def of(self, call: Call, caller: Caller) -> Limit:
-        """The limit of a call. Calls whose fields are the same get the same object."""
+    def of(self, call: Call, caller: Caller) -> Drawn:
+        """What a call draws from. Calls whose fields are the same get the same object."""
         fields = self._fields
         values: object
         if len(fields) == 1:
-            values = _value(fields[0], call, caller)
+            field = fields[0]
+            values = field.of_call(call, caller)
         else:
-            values = tuple([_value(field, call, caller) for field in fields])
+            values = tuple([field.of_call(call, caller) for field in fields])
         made = self._made.get(values)
         if made is None:
             if len(self._made) >= KEPT:
@@ -52,17 +66,10 @@ class Declared:
             made = self._made[values] = self._of(call, caller)
         return made
 
-    def _of(self, call: Call, caller: Caller) -> Limit:
-        key = [
-            _value(FIELDS[part], call, caller) if type(part) is str and part in FIELDS else part
-            for part in self._limit.key
-        ]
-        return msgspec.structs.replace(self._limit, key=tuple(key))
-
-
-def _value(field: str, call: Call, caller: Caller) -> str | None:
-    value: str | None = getattr(caller, field) if field else call.model or None
-    return value
+    def _of(self, call: Call, caller: Caller) -> Drawn:
+        values = iter([field.of_call(call, caller) for field in self._fields])
+        key = [next(values) if type(part) is str and part in FIELDS else part for part in self._limit.key]
+        return Drawn(msgspec.structs.replace(self._limit, key=tuple(key)))
 
 
 def declared(data: Mapping[str, Any]) -> dict[str, Declared]:
@@ -71,7 +78,7 @@ def declared(data: Mapping[str, Any]) -> dict[str, Declared]:
     if not isinstance(limits, Mapping):
         return {}
     return {
-        name: Declared(msgspec.convert({"name": name, **each}, Limit))
+        sys.intern(name): Declared(msgspec.convert({"name": name, **each}, Limit))
         for name, each in limits.items()
         if not _problems(name, each)
     }

@@ -6,10 +6,9 @@ there never was a good one, every call is blocked. The shadow is replaced in the
 policy: a shadow that cannot be compiled is told of and left out. It may stand alone, and then every call passes.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Lock, Thread
-from types import MappingProxyType
 from typing import Any
 
 from msgspec.structs import replace
@@ -33,10 +32,10 @@ class Nothing:
     """What is asked where no policy is in force; a shadow may stand alone."""
 
     phases: frozenset[str] = frozenset()
-    declared: Mapping[str, Declared] = MappingProxyType({})
     alone: None = None  # as Policy.alone
 
     def __init__(self, decision: Decision, shadow: Policy | None) -> None:
+        self.declared: dict[str, Declared] = {}
         self._decision = decision
         self._shadow = shadow
 

@@ -51,6 +51,7 @@ class Policy:
         self._budget = budget
         program = compile_bundle(bundle, carries_out, replace(TYPED, budget=budget), cache)
         self._compiled: Compiled = by_document(bundle, program)
+        self.phases: frozenset[str] = self._compiled.phases  # those that it has a package for
         self.declared: dict[str, Declared] = declared(bundle.data)  # the limits of `input.limits`
         self._admission = Admission(program, bundle.digest, carries_out) if "admission" in self.phases else None
         self.alone = self._admission  # what `admit` comes down to where no shadow is asked too, else None
@@ -78,11 +79,6 @@ class Policy:
     def digest(self) -> str:
         """What tells this policy from any other."""
         return self.bundle.digest
-
-    @property
-    def phases(self) -> frozenset[str]:
-        """The phases that it has a package for."""
-        return self._compiled.phases
 
     def admit(
         self,

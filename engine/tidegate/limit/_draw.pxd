@@ -41,7 +41,7 @@ cdef class Bucket:
     cdef int64_t cost(self, int64_t amount) noexcept
     cdef int64_t find(self) noexcept
     cdef follow(self)
-    cpdef tuple standing(self)
+    cpdef (int64_t, int64_t, int64_t) standing(self)
     cdef int64_t owed(self, int64_t now) noexcept
     cdef int64_t drawn(self) noexcept
     cdef int64_t left(self, int64_t now) noexcept

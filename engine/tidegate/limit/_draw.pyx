@@ -119,7 +119,7 @@ cdef class Bucket:
             return self.left(now), self.owed(now)
         return self.left(now), None if self.ends == FOREVER else self.ends - self.table.wall()
 
-    cpdef tuple standing(self):
+    cpdef (int64_t, int64_t, int64_t) standing(self):
         """(used, remaining, reset): `used` and `state` in one, where 0 is a reset that is no question of time."""
         cdef int64_t used, left, now = self.table.now()
         self.follow()

@@ -86,7 +86,7 @@ def emit_call(to: Emitter, variable: str, name: str, args: list[str]) -> None:
     """Calls a rule or function, or takes what it gave in this evaluation already."""
     function, given = to.unit.called(to, name)
     call = f"{function}({', '.join([*given, *args, to.memo])})"
-    mode = to.unit.mode(to)
+    mode = to.unit.mode(to, name)
     slot = to.unit.slot(name, mode) if to.unit.knowledge.rule(name) else None
     kept = to.unit.kept_in(name, mode)
     if kept:  # looked up here: most rules that are kept are there, and a call costs more than that

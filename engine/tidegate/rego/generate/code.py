@@ -38,7 +38,8 @@ def linkable(unit: Unit) -> Linkable:
     """A unit whose functions have all been generated."""
     entries = list(unit.knowledge.entries)
     moment = unit.place("moment") if unit.typed is not None else 0
-    return Linkable(code_of(unit.source), unit.recipes, len(unit.slots), entries, unit.tables(), moment)
+    tables, few = unit.tables(), sorted(unit.few)
+    return Linkable(code_of(unit.source), unit.recipes, len(unit.slots), entries, tables, moment, few)
 
 
 def code_of(lines: list[str]) -> CodeType:

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tidegate.rego.generate import fields
+from tidegate.rego.generate import fields, questions
 from tidegate.rego.generate.facts import Fact, kind_of
 from tidegate.rego.generate.frames import DEEPEST, Frame, Unreachable
 from tidegate.rego.generate.scopes import Scopes
 from tidegate.rego.generate.statements import STATEMENTS
+from tidegate.rego.generate.typed import TYPED_MODES
 from tidegate.rego.plan import Block, Operand, Scan
 from tidegate.rego.values import UNDEFINED, RegoSet, Value, key
 
@@ -39,7 +40,7 @@ class Emitter:
         self.slot = slot  # where the memo keeps the result, if anywhere
         self.env = env
         self.memo = "M"
-        self.mode = mode  # "t": the input is typed; "f": it is a document; "g": so is the data, which may be any
+        self.mode = mode  # of Unit.mode
         self.generic = mode == "g"
         self.lines: list[tuple[int, str]] = []
         self.depth = 1
@@ -56,7 +57,7 @@ class Emitter:
     @property
     def evaluation(self) -> str:
         """The Evaluation. Most calls are decided without one, so that a typed entry begins it when it is asked for."""
-        return "(M[0] or begin(M))" if self.mode == "t" and self.memo == "M" else f"{self.memo}[0]"
+        return "(M[0] or begin(M))" if self.mode in TYPED_MODES and self.memo == "M" else f"{self.memo}[0]"
 
     def inside(self) -> set[int]:
         """The locals that belong to the innermost loop."""
@@ -187,6 +188,10 @@ class Emitter:
     def statement(self, block: Block, at: int, tail: bool) -> int:
         """Generates one statement, or several at once; how many."""
         statement = block[at]
+        if self.mode == "q":
+            asked = questions.statement(self, statement, block, at)
+            if asked:
+                return asked
         return STATEMENTS[type(statement)](self, statement, block, at, tail) or 1
 
     # locals

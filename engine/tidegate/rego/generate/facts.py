@@ -26,11 +26,13 @@ class Fact:
     in scope, so that the text may stand wherever the local does. `value` is the value itself where it is known.
     `parts` are those of an array, object or set that was not put together yet: keys and facts. `base` marks a part of
     the data as it was loaded, where a number names the same member as its text; `given` a part of that or of the input.
+    `field` is a Read of a typed input, and a path in it, that only questions are asked of (`questions`).
     """
 
     __slots__ = (
         "base",
         "defined",
+        "field",
         "given",
         "growing",
         "kind",
@@ -53,6 +55,7 @@ class Fact:
         value: Any = NOTHING,
         parts: list[tuple[Fact | None, Fact]] | None = None,
         node: Any = None,
+        field: Any = None,
         base: bool = False,
         given: bool = False,
         growing: bool = False,
@@ -64,6 +67,7 @@ class Fact:
         self.value = value
         self.parts = parts
         self.node = node
+        self.field = field
         self.base = base
         self.given = given or base
         self.member = False  # what a loop runs over gives it, once each

@@ -44,13 +44,19 @@ def dot(emitter: Emitter, part: Record, index: Fact, target: int) -> bool:
     return True
 
 
-def field(part: Part, names: tuple[str, ...]) -> Fact | None:
+def field(emitter: Emitter, part: Part, names: tuple[str, ...]) -> Fact | None:
     """A field that costs nothing to read; None for any other."""
     for name in names:
         if type(part) is not Record or name not in part.fields:
             return None
         part = part.fields[name]
-    return Fact(part.text, part.kind, given=True) if type(part) is Read and not part.costly else None
+    if type(part) is not Read or part.costly:
+        return None
+    if emitter.mode == "q":
+        if not part.few:
+            return None
+        emitter.unit.few.add(part.text)
+    return Fact(part.text, part.kind, given=True)
 
 
 def whole(part: Record) -> Fact:

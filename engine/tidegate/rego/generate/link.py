@@ -17,6 +17,7 @@ from tidegate.rego.builtins import REFUSED, TABLE, Builtin
 from tidegate.rego.errors import BuiltinError, PolicyRefused, Problem
 from tidegate.rego.evaluation import Evaluation
 from tidegate.rego.generate import runtime
+from tidegate.rego.generate.asking import Question, ask
 from tidegate.rego.generate.typed import Typed
 from tidegate.rego.values import (
     COLLECTIONS,
@@ -41,6 +42,7 @@ RUNTIME: Final[dict[str, Any]] = {
     "NUMBERS": NUMBERS,
     "RegoSet": RegoSet,
     "SIZED": SIZED,
+    "ask": ask,
     "compare": compare,
     "conflict": runtime.conflict,
     "call_dynamic": runtime.call_dynamic,
@@ -77,13 +79,15 @@ class Linkable(Struct):
     entries: list[str]
     tables: dict[str, list[Row]]
     moment: int  # where the memo of the typed entry has the time, 0 without one
+    few: list[str]  # the fields that the typed entry reads as they are, by their expressions
 
 
 def dump(linkable: Linkable) -> bytes:
     """As bytes for `load`, of this very version of Python."""
     recipes = {name: tuple(map(_encoded, recipe)) for name, recipe in linkable.recipes.items()}
-    parts = (linkable.code, recipes, linkable.slots, linkable.entries, linkable.tables, linkable.moment)
-    return marshal.dumps(parts)
+    return marshal.dumps(
+        (linkable.code, recipes, *(getattr(linkable, name) for name in Linkable.__struct_fields__[2:]))
+    )
 
 
 def load(content: bytes) -> Linkable:
@@ -141,6 +145,9 @@ def _made(recipe: tuple[Any, ...], strict: bool, typed: Typed | None) -> Any:
         return {}
     if kind == "key":
         return key(what[0])
+    if kind == "question":
+        text, path, test, reach = what
+        return Question(text, tuple(path), test, frozenset(reach))
     if kind == "strings":
         return frozenset(what[0])
     if kind == "builtin":

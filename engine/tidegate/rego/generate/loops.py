@@ -36,7 +36,7 @@ def several(to: Emitter, blocks: list[Block], tail: bool) -> None:
 
 
 def _in_turn(to: Emitter, blocks: list[Block], later: list[Block], tail: bool) -> None:
-    groups = list(siblings.groups(blocks, to.scopes, to.unit.fails))
+    groups = list(siblings.groups(blocks, to.scopes, to.unit.fails)) if to.mode != "q" else [[one] for one in blocks]
     for number, group in enumerate(groups, 1):
         _share_rule(to, group[0], [block for other in groups[number:] for block in other] + later)
         for inner in group:
@@ -65,7 +65,7 @@ def _field(to: Emitter, path: siblings.Path) -> Fact | None:
     root, names = path
     fact: Fact | None = to.env[root]
     if fact is not None and fact.node is not None:
-        return fields.field(fact.node, names)
+        return fields.field(to, fact.node, names)
     for name in names:
         fact = to.shared.get((".", fact.text, repr(name))) if fact is not None else None
     return fact
@@ -115,7 +115,7 @@ def _outside(to: Emitter) -> dict[int, int]:
 
 
 def _same(fact: Fact) -> bool:
-    return fact.stable and fact.node is None and not fact.growing
+    return fact.stable and fact.node is None and fact.field is None and not fact.growing
 
 
 def _share(to: Emitter, blocks: list[Block], roots: dict[int, int], least: int = 2) -> None:

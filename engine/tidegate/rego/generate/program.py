@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 class Program:
     """Evaluates the entries of a plan. It keeps nothing between evaluations, and any number of threads may use it.
 
-    `typed` is one more entry, if it was asked for: it takes the embedder's own objects and gives the values of the
-    rules that are wanted, sets as what their collectors made of them.
+    `typed` asks for two more entries, which take the embedder's own objects and give the values of the rules that are
+    wanted, sets as what their collectors made of them. `noted` gives also what was asked of the fields that have many
+    values (`asking`): the result is the same for all inputs of which the fields `few` are the same, and those answers.
+    `again` takes a result and the places of the rules that must be evaluated for every input, and evaluates these.
     """
 
     def __init__(self, plan: Plan, data: Value, *, strict: bool = False, typed: Typed | None = None) -> None:
@@ -40,7 +42,9 @@ class Program:
     def _link(self, linkable: Linkable, strict: bool, typed: Typed | None) -> None:
         namespace = link(linkable, strict, typed)
         self.strict = strict
-        self.typed = namespace.get("typed")
+        self.noted = namespace.get("noted")
+        self.again = namespace.get("again")
+        self.few = linkable.few
         self._linkable = linkable
         self._fresh = namespace["fresh"]
         self._entries = {name: namespace[f"entry{number}"] for number, name in enumerate(linkable.entries)}

@@ -8,12 +8,14 @@ policy takes hold of a whole part of the document is that part made. `fields` is
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from tidegate.rego.evaluation import BUDGET
 from tidegate.rego.values import Value
+
+TYPED_MODES: Final = ("t", "q")  # the forms of functions that have a typed input: those of Unit.mode
 
 
 class Read(Struct, frozen=True):

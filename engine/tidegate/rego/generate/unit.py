@@ -16,7 +16,7 @@ from tidegate.rego.generate.frames import Frame
 from tidegate.rego.generate.inline import TYPE_TESTS
 from tidegate.rego.generate.link import Row
 from tidegate.rego.generate.scopes import Knowledge, statements
-from tidegate.rego.generate.typed import Collector, Typed
+from tidegate.rego.generate.typed import TYPED_MODES, Collector, Typed
 from tidegate.rego.plan import DATA, INPUT
 from tidegate.rego.values import UNDEFINED, Key, RegoSet, Value
 
@@ -67,8 +67,11 @@ class Unit:
         self._readers = self._call_sites_of_functions()
         self._sites = self._call_sites()
         self._fields = Fields(knowledge, typed.input) if typed is not None else None
+        self.few: set[str] = set()  # the fields that the noting functions read as they are
+        self._reach: dict[str, set[int]] | None = None
         if typed is not None:
             self.place("moment")
+            self.place("notes")
 
     # names
 
@@ -115,20 +118,48 @@ class Unit:
 
     # functions
 
-    def mode(self, emitter: Emitter) -> str:
-        """Which form of a function is called: typed, on documents with the data as loaded, or on any documents."""
+    def mode(self, emitter: Emitter, name: str = "") -> str:
+        """Which form of a function is called: "t", typed; "q", typed and noting its questions, where it can have some;
+        "f", on documents with the data as loaded; "g", on any documents.
+        """
         if emitter.generic:
             return "g"
-        return "f" if emitter.env[INPUT].node is None else "t"
+        if emitter.env[INPUT].node is None:
+            return "f"
+        return self.noting(name) if emitter.mode == "q" else "t"
+
+    def noting(self, name: str) -> str:
+        """The form of a function that a noting one calls."""
+        assert self._fields is not None
+        read = self._fields.of(name)
+        if read is None or not all(field.few for field in read):
+            return "q"
+        self.few |= {field.text for field in read}
+        return "t"
+
+    def reach(self, name: str) -> list[int]:
+        """The wanted rules whose evaluation can come to a function, by their places."""
+        if self._reach is None:
+            self._reach = {}
+            for number, wanted in enumerate(self.typed.rules if self.typed is not None else ()):
+                self._reached(wanted, number, self._reach)
+        return sorted(self._reach[name])
+
+    def _reached(self, name: str, number: int, found: dict[str, set[int]]) -> None:
+        if name not in self.knowledge.functions or number in found.setdefault(name, set()):
+            return
+        found[name].add(number)
+        for call, _ in self.knowledge.scopes[name].functions:
+            self._reached(call.function, number, found)
 
     def called(self, emitter: Emitter, name: str) -> tuple[str, list[str]]:
         """The name of a rule's or function's Python function from where it is called, and its first arguments."""
-        mode = self.mode(emitter)
+        mode = self.mode(emitter, name)
         return self.want(name, mode), self.documents(emitter, mode)
 
     def documents(self, emitter: Emitter, mode: str) -> list[str]:
         """What a function of that form takes first."""
-        if mode == "t":
+        if mode in TYPED_MODES:
             assert self.typed is not None
             return list(self.typed.params)
         given = [INPUT, DATA] if mode == "g" else [INPUT]
@@ -154,7 +185,7 @@ class Unit:
         found: dict[str, list[Row]] = {f"DYNAMIC_{mode}": [] for mode in "ftg"}
         for name, mode in sorted(self._queued):
             path = self.knowledge.functions[name].path
-            if path and self.knowledge.rule(name):
+            if path and self.knowledge.rule(name) and mode != "q":
                 slot = self.slot(name, mode) or 0
                 found[f"DYNAMIC_{mode}"].append((path, f"{mode}{self.numbers[name]}", slot))
         return found
@@ -207,7 +238,7 @@ class Unit:
         if mode != "g":
             env[DATA] = self.data_fact()
             params.remove(f"l{DATA}")
-        if mode == "t":
+        if mode in TYPED_MODES:
             assert self.typed is not None
             env[INPUT] = Fact("", "object", node=self.typed.input)
             params[:1] = self.typed.params
@@ -244,21 +275,27 @@ class Unit:
         self._write(f"def entry{position}(l0, M):", emitter)
 
     def typed_entry(self) -> None:
-        """One function for all rules that the embedder wants, as a tuple."""
+        """All rules that the embedder wants, as a tuple: `noted` with what was asked, `again` only some of them."""
         assert self.typed is not None
-        given = ", ".join(self.typed.params)
-        results = ", ".join(self._wanted_rule(name, collector) for name, collector in self.typed.rules.items())
+        given, rules = ", ".join(self.typed.params), self.typed.rules
+        noted = [self._wanted_rule(name, collector, "q") for name, collector in rules.items()]
+        plain = [self._wanted_rule(name, collector, "t") for name, collector in rules.items()]
+        again = [f"{text} if {number} in rules else said[{number}]" for number, text in enumerate(plain)]
         self.generate()
-        self.source += [f"def typed({given}):", " M = BLANK[:]", f" M[{self.place('moment')}] = {self.typed.moment}"]
-        self.source.append(f" return ({results},)")
+        begin = [" M = BLANK[:]", f" M[{self.place('moment')}] = {self.typed.moment}"]
+        self.source += [f"def noted({given}):", *begin, f" M[{self.place('notes')}] = notes = []"]
+        self.source += [f" return ({', '.join(noted)},), notes"]
+        self.source += [f"def again({given}, said, rules):", *begin, f" return ({', '.join(again)},)"]
 
-    def _wanted_rule(self, name: str, collector: Collector | None) -> str:
+    def _wanted_rule(self, name: str, collector: Collector | None, mode: str) -> str:
         if name not in self.knowledge.functions:
             return "U" if collector is None else self.nothing(name)
         if name not in self.constants:
             assert self.typed is not None
-            call = f"{self.want(name, 't')}({', '.join(self.typed.params)}, M)"
-            slot, kept = self.slot(name, "t"), self.kept_in(name, "t")
+            if mode == "q":
+                mode = self.noting(name)
+            call = f"{self.want(name, mode)}({', '.join(self.typed.params)}, M)"
+            slot, kept = self.slot(name, mode), self.kept_in(name, mode)
             if kept:
                 call = f"({call} if (r := {kept}) is MISSING else r)"
             elif slot is not None:
@@ -349,7 +386,7 @@ class Unit:
 
     def collector(self, emitter: Emitter, local: int) -> Collector | None:
         """What makes the elements of the set in a local, where it is not kept as a set."""
-        if self.typed is None or emitter.mode != "t" or emitter.name in self._readers:
+        if self.typed is None or emitter.mode not in TYPED_MODES or emitter.name in self._readers:
             return None  # others read it as a set
         function = self.knowledge.functions[emitter.name]
         return self.typed.rules.get(emitter.name) if local == function.result else None

@@ -1,0 +1,21 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from tidegate.decide.declared cimport Declared, Drawn
+from tidegate.decide.standings cimport Standing, Standings
+from tidegate.limit._stands cimport stands
+from tidegate.limit.hold cimport Holder
+from tidegate.model cimport Call
+from tidegate.record.account cimport Account
+
+@cython.no_gc  # nothing that a call has leads back to it
+cdef class Told(Standings):
+    cdef dict _declared
+    cdef Call _call
+    cdef object _caller
+    cdef Holder _holder
+    cdef Account _account
+
+    cdef begin(self, dict declared, Call call, caller, Holder holder, Account account)
+    @cython.locals(declared=Declared, drawn=Drawn, standing=Standing, used=int64_t, left=int64_t, reset=int64_t)
+    cdef list look(self)
