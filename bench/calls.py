@@ -119,7 +119,7 @@ def _line(name: str, body: dict[str, Any], meters: Meters, encoding: tiktoken.En
         metering = meters.open(call, model, "openai")
         metering.plain(ANSWER)
         usage = metering.settled(metering.counted(), True)
-        return metering.estimate.prompt_tokens, metering.cost(usage)
+        return metering.prompt_tokens, metering.cost(usage)
 
     def theirs() -> tuple[int, int]:
         document = orjson.loads(data)

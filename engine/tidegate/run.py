@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from tidegate.count._meter import Meter
 from tidegate.count.answers import answer_text
-from tidegate.count.metering import NO_PROMPT, Metering
+from tidegate.count.metering import Metering
 from tidegate.counters import Counters
 from tidegate.decide.decision import UNDECIDED, decide, denied, failed, said
 from tidegate.decide.live import Live, Nothing
@@ -39,6 +39,7 @@ from tidegate.standings import Told
 from tidegate.wire.endings import Cause, Stop
 
 LIMIT_RULE: Final = "tidegate.admission.limit"
+NOTHING: Final = Estimate(0, "exact")
 ENDLESS: Final = 2**62
 LEFT: Final = 499  # the client did, before there was an answer
 NOT_JUDGED: Final = "the answer is larger than what is held for a decision about it"
@@ -71,7 +72,7 @@ class Run:
         self.caller = caller
         self.account = account
         self.decision: Decision = UNDECIDED
-        self.estimate: Estimate = NO_PROMPT
+        self.estimate: Estimate = NOTHING
         self.counted: Metering | None = None  # the prompt, for the model that was asked last
         self.decided = False
         self.meter: Meter | None = None  # of a stream
@@ -103,9 +104,7 @@ class Run:
         self._integration = integration
         price = metering.price
         self.account.routed(integration, price.model if price is not None else "", prices)
-        output, cost = metering.most(self._stated(), self._answers())
-        prompt = metering.estimate
-        self.estimate = Estimate(prompt.prompt_tokens, prompt.prompt_kind, output, cost)
+        self.estimate = metering.expected(self._stated(), self._answers())
 
     def decide(self) -> None:
         """What the policy says. Raises PolicyDenied or PolicyFailed where the call must not go on."""
@@ -128,7 +127,8 @@ class Run:
             raise PolicyFailed(
                 f"a call draws from at most {MOST_DRAWS} limits, and the policy names {len(buckets.all)}"
             )
-        output, cost = self._reserved()
+        output = self._reserved()
+        cost = self._metering.cost_of(self.estimate.prompt_tokens, output)
         taken = self._holder.take(buckets, self.estimate.prompt_tokens + output, cost)
         if not isinstance(taken, Held):
             raise self._refused(exceeded(taken, standing(self.call.route.dialect.name, buckets.all)))
@@ -140,17 +140,16 @@ class Run:
             self._warned(held)
         self.account.held(held)
 
-    def _reserved(self) -> tuple[int, int]:
-        """The tokens of the answer that are held before it begins, and what they and the prompt cost."""
+    def _reserved(self) -> int:
+        """The tokens of the answer that are held before it begins."""
         stated, reserve = self._stated(), self._rules.reserve
         if stated is None:
             stated = reserve
         elif self.call.stream and self.call.most is None:
             stated = min(stated, reserve)  # the caller has not asked for so much, and a stream holds more as it goes on
-        output, cost = self._metering.most(stated, self._answers())
+        output = self._metering.most(stated, self._answers())
         assert output is not None  # they are stated
-        assert cost is not None
-        return output, cost
+        return output
 
     def _stated(self) -> int | None:
         """The most tokens that one answer may have, as the caller or the policy put it."""
@@ -265,7 +264,7 @@ class Run:
     def _grow(self, so_far: int) -> bool:
         """Holds more ahead of the stream. Where that is refused, the stream has what is held, and no more."""
         assert self._held is not None
-        if so_far <= self._covered == self._metering.most(self._stated(), self._answers())[0]:
+        if so_far <= self._covered == self._metering.most(self._stated(), self._answers()):
             self._ahead = 0  # all that may come is held
             return True
         output = max(so_far, self._covered) + self._rules.step
@@ -426,7 +425,7 @@ class Run:
         metering, reported, counted, cost, tokens = self._metering, None, None, 0, 0
         status, error = ended.status, ended.error
         if metering.charged and ended.reached and (status < 300 or status == LEFT or error):
-            reported, counted = metering.reported, metering.counted()
+            reported, counted = metering.report(), metering.counted()
             usage = metering.settled(counted, error is None and not ended.client_left)
             read, said = usage.input_tokens, usage.output_tokens
             tokens, cost = read + said, metering.cost(usage)

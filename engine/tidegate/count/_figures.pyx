@@ -3,8 +3,11 @@
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.list cimport PyList_New, PyList_SET_ITEM
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.string cimport memcpy, memset
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 cdef extern from "numbers.h" nogil:
     enum:
@@ -38,17 +41,20 @@ cdef int spell(Word* into, str text) except -1:
 
 @cython.final
 cdef class Figures:
-    cdef Shape shape
-    cdef unsigned objects, numbers, words
-
     def __cinit__(self, dict fields not None):
-        memset(&self.shape, 0, sizeof(Shape))
+        self.shape = calloc(1, sizeof(Shape))
+        if self.shape == NULL:
+            raise MemoryError
         self.add(fields)
+
+    def __dealloc__(self):
+        free(self.shape)
 
     cdef int add(self, dict fields) except -1:
         """Adds an object; its place."""
         cdef unsigned at = self.objects
-        cdef Names* names = &self.shape.object[at]
+        cdef Shape* shape = <Shape*>self.shape
+        cdef Names* names = &shape.object[at]
         cdef Word* word
         if at == MOST_OBJECTS or len(fields) > MOST_NAMES:
             raise ValueError("the fields are too many")
@@ -71,10 +77,10 @@ cdef class Figures:
                 word.what = EACH
                 word.of = self.add(what[0])
             elif isinstance(what, str):
-                if self.shape.kind.length:
+                if shape.kind.length:
                     raise ValueError("one kind only can be refused")
                 word.what = KIND
-                spell(&self.shape.kind, what)
+                spell(&shape.kind, what)
             else:
                 word.what = REFUSED
             if self.numbers > MOST_NUMBERS or self.words > MOST_WORDS:
@@ -83,14 +89,20 @@ cdef class Figures:
             names.count += 1
         return at
 
-    def read(self, bytes document not None):
+    cpdef list read(self, bytes document):
         cdef Numbers found
         cdef const uint8_t* start = <const uint8_t*>PyBytes_AS_STRING(document)
         cdef unsigned i
         cdef list figures
-        if not numbers_of(start, PyBytes_GET_SIZE(document), &self.shape, &found):
+        if document is None:
+            raise TypeError("a document is `bytes`")
+        if not numbers_of(start, PyBytes_GET_SIZE(document), <Shape*>self.shape, &found):
             return None
-        figures = [found.number[i] if found.number[i] >= 0 else None for i in range(self.numbers)]
+        figures = PyList_New(self.numbers)
+        for i in range(self.numbers):
+            each = found.number[i] if found.number[i] >= 0 else None
+            Py_INCREF(each)
+            PyList_SET_ITEM(figures, i, each)
         for i in range(self.words):
             figures.append(found.word[i][:found.length[i]].decode() if found.word[i] != NULL else None)
         return figures

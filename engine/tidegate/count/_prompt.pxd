@@ -29,6 +29,10 @@ cdef extern from "messages.h" nogil:
         uint64_t size, foreign, characters
 
 
+cdef enum:
+    MOST_FIELDS = 8  # of a body are counted
+
+
 cdef struct Sums:
     Py_ssize_t counted, framing, messages
     Kinds kinds
@@ -37,6 +41,16 @@ cdef struct Sums:
 @cython.final
 cdef class Form:
     cdef Plain form
+
+
+@cython.final
+cdef class Fields:
+    cdef readonly tuple by
+    cdef readonly Py_ssize_t count
+    cdef object _kind
+    cdef Py_ssize_t[MOST_FIELDS] _places
+
+    cpdef object of(self, fields, Py_ssize_t at)
 
 
 cdef class Counts:

@@ -1,5 +1,5 @@
-from collections.abc import Iterable
-from typing import Self, final
+from collections.abc import Callable, Iterable
+from typing import Any, Self, final
 
 from msgspec import Raw
 from typing_extensions import disjoint_base
@@ -24,6 +24,20 @@ class Form:
         `roles` those that no plain message has. `named`: a message may have a `name` that is counted. `sorts`: messages
         have a `type`, and the plain ones one of these or none. Raises ValueError for names that are too long or too
         many."""
+
+@final
+class Fields:
+    """The fields of a kind of body that are counted, found where a Struct keeps them."""
+
+    def __new__(cls, kind: type[Any], by: dict[str, Callable[..., None]]) -> Self:
+        """`by` counts each field, in this order. Raises ValueError for more than eight."""
+
+    @property
+    def by(self) -> tuple[Callable[..., None], ...]: ...
+    @property
+    def count(self) -> int: ...
+    def of(self, fields: Any, at: int) -> Any:
+        """The field of this number of such a body."""
 
 @disjoint_base
 class Counts:

@@ -7,6 +7,7 @@ what is no plain message goes back to who asked, for a full parse.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_GET_LENGTH
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -27,6 +28,25 @@ cdef extern from "messages.h" nogil:
     bint paired(const uint8_t* p, const uint8_t* end)
     size_t unescaped(const uint8_t* p, const uint8_t* end, uint8_t* out)
     bint kinds_add(Kinds* kinds, const uint8_t* s, size_t n)
+
+
+cdef extern from *:
+    """
+    #include <structmember.h>
+
+    /* Where a Struct keeps a field; -1 where that is not a field of a Struct. */
+    static Py_ssize_t place_of(PyObject *member) {
+        if (!Py_IS_TYPE(member, &PyMemberDescr_Type)) return -1;
+        PyMemberDef *found = ((PyMemberDescrObject *)member)->d_member;
+        return found->type == T_OBJECT_EX ? found->offset : -1;
+    }
+    static inline PyObject *field_of(PyObject *of, Py_ssize_t place) {
+        PyObject *found = *(PyObject **)((char *)of + place);
+        return found ? found : Py_None;
+    }
+    """
+    Py_ssize_t place_of(object)
+    PyObject* field_of(object, Py_ssize_t) noexcept
 
 
 cdef enum:
@@ -77,6 +97,25 @@ cdef class Form:
         add(&self.form.texts, texts)
         add(&self.form.roles, roles)
         add(&self.form.sorts, sorts)
+
+
+@cython.final
+cdef class Fields:
+    def __cinit__(self, kind, dict by not None):
+        if len(by) > MOST_FIELDS:
+            raise ValueError("the fields are too many")
+        for name in by:
+            self._places[self.count] = place_of(getattr(kind, name))
+            if self._places[self.count] < 0:
+                raise TypeError(f"`{name}` is not a field of {kind.__name__}")
+            self.count += 1
+        self._kind = kind
+        self.by = tuple(by.values())
+
+    cpdef object of(self, fields, Py_ssize_t at):
+        if type(fields) is not self._kind:
+            raise TypeError(f"these are not the fields of {self._kind.__name__}")
+        return <object>field_of(fields, self._places[at])
 
 
 @cython.no_gc  # a vocabulary leads nowhere

@@ -102,12 +102,13 @@ def _added(one: list[Evidence], other: list[Evidence]) -> list[Evidence]:
     return [mine + theirs for mine, theirs in zip(one, other, strict=True)]
 
 
-class Rate(Struct, frozen=True):
+class Rate:
     """How tokens counted here become the model's."""
 
-    ratio: float
-    error: int
-    kind: Literal["calibrated", "estimated"]
+    def __init__(self, ratio: float, error: int, kind: Literal["calibrated", "estimated"]) -> None:
+        self.ratio = ratio
+        self.error = error
+        self.kind = kind
 
     def of(self, tokens: int) -> int:
         """What so many tokens, counted here, are for the model; rounded up."""

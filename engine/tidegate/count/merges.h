@@ -213,7 +213,7 @@ typedef struct {
 static inline uint64_t merged_count(const Vocabulary *v, Memo *memo, Known *known, const uint8_t *s, size_t n) {
     uint32_t parts[LONGEST];
     bool afresh = known->bytes == 0;
-    if (v->shortcuts && n <= v->longest && spelled(v, s, n) != NEVER) return 1;
+    if (n <= v->longest && spelled(v, s, n) != NEVER) return 1;
     for (;;) {
         size_t left = n - known->bytes, taken = left < LONGEST ? left : LONGEST;
         unsigned count = merge(v, s + known->bytes, (unsigned)taken, parts);
@@ -295,7 +295,7 @@ static inline uint64_t piece_count(const Vocabulary *v, Memo *memo, const uint8_
 static inline uint64_t text_count(const Vocabulary *v, Memo *memo, const uint8_t *s, size_t n, size_t room) {
     uint64_t count = 0;
     for (size_t i = 0, length; i < n; i += length) {
-        length = piece_length(&v->pattern, s + i, n - i, true);
+        length = piece_length(&v->pattern, s + i, n - i, room - i, true);
         count += piece_count(v, memo, s + i, length, room - i);
     }
     return count;

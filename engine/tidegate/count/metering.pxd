@@ -1,17 +1,30 @@
 cimport cython
+from cython cimport longlong
 
 from tidegate.count._tokens cimport Counter
 from tidegate.count.calibration cimport Calibration
+from tidegate.count.evidence cimport Rate
 from tidegate.count.features cimport bucket_of
 from tidegate.count.prices cimport Price
 from tidegate.count.prompts cimport Scheme, counted, tallied
 from tidegate.count.tally cimport Tally
+from tidegate.count.usage_openai cimport chat_usage
 from tidegate.model cimport Call
+from tidegate.values cimport Estimate, Usage
+from tidegate.wire.values cimport Route
+
+cdef class Endpoint:
+    cdef readonly str name
+    cdef readonly bint charged, prompts, chat, numbers
+
+cdef dict ENDPOINTS
+cdef Endpoint UNMETERED
 
 cdef class Terms:
     cdef readonly str model, provider
     cdef readonly Scheme scheme
     cdef readonly Price price
+    cdef readonly bint exact
 
 cdef class Meters:
     cdef readonly object registry, prices
@@ -30,37 +43,43 @@ cdef class Meters:
 @cython.no_gc  # what it holds is older, or made for it, and does not know it
 @cython.freelist(16)
 cdef class Metering:
-    cdef readonly object estimate
     cdef readonly Price price
+    cdef readonly bint charged
+    cdef readonly Py_ssize_t prompt_tokens
+    cdef readonly str prompt_kind
     cdef Meters _meters
     cdef Terms _terms
-    cdef str _endpoint
+    cdef Endpoint _endpoint
     cdef Tally _tally
     cdef object _meter
     cdef Counter _counter
-    cdef object _reported
+    cdef Usage _reported
     cdef tuple _rates
     cdef Py_ssize_t _tokens
     cdef bint _approximate
 
+    @cython.locals(route=Route, endpoint=Endpoint, tally=Tally)
     cdef _begin(self, Meters meters, Terms terms, Call call, Metering before)
     cdef Tally _shared(self, Metering before)
     cdef Py_ssize_t _bucket(self) except -1
-    @cython.locals(terms=Terms, kind=str)
-    cdef _expected(self, Tally tally)
+    @cython.locals(terms=Terms, kind=str, rate=Rate)
+    cdef _expect(self, Tally tally)
+    cpdef expected(self, stated, long long n)
+    @cython.locals(price=Price, each=longlong)
+    cpdef most(self, stated, long long n)
     @cython.locals(price=Price)
-    cpdef tuple most(self, stated, n)
-    @cython.locals(price=Price)
-    cpdef cost_of(self, prompt_tokens, output_tokens)
+    cpdef cost_of(self, long long prompt_tokens, long long output_tokens)
     cpdef so_far(self)
     @cython.locals(terms=Terms)
     cdef tuple _output_rates(self)
     cpdef stream(self, bint strip)
+    @cython.locals(endpoint=Endpoint)
     cpdef plain(self, bytes body)
     cpdef piece(self, bytes body)
+    cpdef Usage report(self)
     cpdef counted(self)
-    cpdef settled(self, counted, bint complete)
+    cpdef Usage settled(self, counted, bint complete)
     @cython.locals(price=Price)
-    cpdef cost(self, usage)
-    @cython.locals(terms=Terms, tally=Tally)
+    cpdef cost(self, Usage usage)
+    @cython.locals(terms=Terms, tally=Tally, calibration=Calibration)
     cpdef learn(self)

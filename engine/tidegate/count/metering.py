@@ -2,15 +2,16 @@
 
 meters = Meters(registry, calibration, prices, limit)  what calls are metered with, under one snapshot of the settings
 metering = meters.open(call, model, provider)       -> Metering, of this call; its prompt is counted
-metering.estimate                                   what it is expected to use
+metering.prompt_tokens, .prompt_kind                what its prompt is expected to have
 metering.stream(strip), .plain(body), .piece(body)  its answer
-metering.most(stated, n), .cost_of(prompt, output)  the most that it can use, and what so much costs
+metering.expected(stated, n), .most(stated, n)      what it is expected to use, the most that its answers can have
+metering.cost_of(prompt, output)                    what so much costs
 metering.so_far(), .raw_for(tokens)                 its answer until now, and how far the meter goes until then
 metering.counted(), .reported                       what was counted, what the provider says
 metering.settled(counted, complete), .cost(usage)   what is charged, and what that costs
 """
 
-import time
+from time import time
 from typing import Final
 
 from tidegate.count._meter import Meter
@@ -23,14 +24,30 @@ from tidegate.count.prices import Price, Prices, stated
 from tidegate.count.prompts import COUNTED, LONG, Scheme, counted, tallied
 from tidegate.count.registry import Kind, Registry
 from tidegate.count.tally import Tally
-from tidegate.count.usage_reports import REPORTS, settled
+from tidegate.count.usage_openai import ChatReport, chat_usage
+from tidegate.count.usage_reports import REPORTS, reported, settled
 from tidegate.errors import PriceUnknown
 from tidegate.model import Call, Estimate, Usage
+from tidegate.wire.dialect import Route
 
 REMEMBERED: Final = 4096  # models; callers write their names, so that there is no end of them
 WEAKEST: Final[tuple[Kind, ...]] = ("estimated", "calibrated", "exact")
-NO_PROMPT: Final = Estimate(0, "exact")
 SIMULATED: Final = stated("input=1 output=4", "simulated")  # of models that only the simulated provider has
+
+
+class Endpoint:
+    """What an endpoint's calls are metered for."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.charged = name in REPORTS
+        self.prompts = name in COUNTED
+        self.chat = REPORTS.get(name) is ChatReport  # answers report as those of chat completions do
+        self.numbers = name == "embeddings"  # answers are numbers; what tables give as their limit are dimensions
+
+
+UNMETERED: Final = Endpoint("")
+ENDPOINTS: Final = {name: Endpoint(name) for name in (*REPORTS, *COUNTED)}
 
 
 class Terms:
@@ -41,6 +58,7 @@ class Terms:
         self.provider = provider
         self.scheme = scheme
         self.price = price  # None: nobody knows it
+        self.exact = scheme.kind == "exact"  # texts are counted in the model's own vocabulary
 
 
 class Meters:
@@ -103,9 +121,11 @@ class Metering:
     """The metering of one call. Where the endpoint is not charged there is nothing to count."""
 
     def _begin(self, meters: Meters, terms: Terms, call: Call, before: "Metering | None") -> None:
+        route: Route = call.route
+        endpoint = ENDPOINTS.get(route.endpoint, UNMETERED)
         self._meters = meters
         self._terms = terms
-        self._endpoint = call.route.endpoint
+        self._endpoint = endpoint
         self._tally: Tally | None = None
         self._meter: Meter | None = None
         self._counter: Counter | None = None
@@ -113,15 +133,18 @@ class Metering:
         self._reported: Usage | None = None
         self._rates: tuple[Rate, ...] | None = None
         self._approximate = False  # the answer was not read as what it is
-        self.estimate = NO_PROMPT
         self.price = None
-        if self._endpoint in REPORTS:
+        self.charged = endpoint.charged  # calls of this endpoint cost something
+        self.prompt_tokens = 0  # as the provider is expected to charge them
+        self.prompt_kind: Kind = "exact"
+        if endpoint.charged:
             self.price = terms.price or meters.price(terms.model, terms.provider)
-        if call.fields is not None and self._endpoint in COUNTED:
-            self._tally = self._shared(before)
-            if self._tally is None:
-                self._tally = tallied(self._endpoint, call.fields, terms.scheme)
-            self.estimate = self._expected(self._tally)
+        if endpoint.prompts and call.fields is not None:
+            tally = self._shared(before)
+            if tally is None:
+                tally = tallied(endpoint.name, call.fields, terms.scheme)
+            self._tally = tally
+            self._expect(tally)
 
     def _shared(self, before: "Metering | None") -> Tally | None:
         """The prompt as it was counted for another model, where it has as many tokens for this one."""
@@ -129,39 +152,43 @@ class Metering:
             return None
         return before._tally if self._terms.scheme.counts_as(before._terms.scheme) else None
 
-    def _expected(self, tally: Tally) -> Estimate:
-        """The tokens of the prompt, as the provider is expected to charge them."""
+    def _expect(self, tally: Tally) -> None:
+        """The tokens of the prompt are known."""
         terms = self._terms
-        kind = terms.scheme.kind_of(self._endpoint, tally)
+        kind = terms.scheme.kind_of(self._endpoint.name, tally)
         if kind == "exact":
-            return Estimate(tally.counted + tally.framing + tally.media, kind)
+            self.prompt_tokens = tally.counted + tally.framing + tally.media
+            return
         bucket = bucket_of(tally.counted, tally.characters, tally.size, tally.foreign)
-        rate = self._meters.calibration.rates(terms.provider, terms.model, "prompt")[bucket]
+        rate: Rate = self._meters.calibration.rates(terms.provider, terms.model, "prompt")[bucket]
         guessed = tally.media or tally.others
-        return Estimate(rate.of(tally.counted + tally.framing) + tally.media, "estimated" if guessed else rate.kind)
+        self.prompt_tokens = rate.of(tally.counted + tally.framing) + tally.media
+        self.prompt_kind = "estimated" if guessed else rate.kind
 
-    def most(self, stated: int | None, n: int) -> tuple[int | None, int | None]:
-        """The most tokens that `n` answers can have, of which the caller stated a limit for each, or the model has one;
-        and the micro-cents of the prompt with so many at the standard rates. None where nobody knows.
+    def expected(self, stated: int | None, n: int) -> Estimate:
+        """What the call is expected to use; `stated` and `n` as in `most`."""
+        output = self.most(stated, n)
+        cost = None if output is None else self.cost_of(self.prompt_tokens, output)
+        return Estimate(self.prompt_tokens, self.prompt_kind, output, cost)
+
+    def most(self, stated: int | None, n: int) -> int | None:
+        """The most tokens that `n` answers can have, of which the caller stated a limit for each, or the model has one.
+        None where nobody knows.
         """
         price = self.price
-        if price is None:
-            return 0, 0
-        each = stated
-        if self._endpoint == "embeddings":  # an answer of numbers; what tables give as their limit are its dimensions
-            each = 0
-        elif price.max_output is not None and (each is None or price.max_output < each):
-            each = price.max_output
-        if each is None:
-            return None, None
-        return each * n, self.cost_of(self.estimate.prompt_tokens, each * n)
+        if price is None or self._endpoint.numbers:
+            return 0
+        each = price.writes
+        if stated is not None and (each < 0 or stated < each):
+            each = stated
+        return None if each < 0 else each * n
 
     def cost_of(self, prompt_tokens: int, output_tokens: int) -> int:
         """What so many tokens cost at the standard rates, in micro-cents; 0 where the endpoint is not charged."""
         price = self.price
         if price is None:
             return 0
-        return price.standard(prompt_tokens, output_tokens, time.time() if price.timely else 0.0)
+        return price.standard(prompt_tokens, output_tokens, 0.0 if price.steady else time())
 
     def so_far(self) -> int:
         """The tokens of the answer until now, as the provider is expected to charge them."""
@@ -184,7 +211,7 @@ class Metering:
         vocabulary.
         """
         terms = self._terms
-        if terms.scheme.kind == "exact":
+        if terms.exact:
             return None
         if self._rates is None:
             self._rates = self._meters.calibration.rates(terms.provider, terms.model, "output")
@@ -192,26 +219,26 @@ class Metering:
 
     def stream(self, strip: bool) -> Meter:
         """Reads a stream; `strip` takes the usage out that the caller did not ask for."""
-        self._meter = Meter(self._endpoint, self._terms.scheme.vocabulary, limit=self._meters.limit, strip_usage=strip)
+        self._meter = Meter(
+            self._endpoint.name, self._terms.scheme.vocabulary, limit=self._meters.limit, strip_usage=strip
+        )
         return self._meter
 
     def plain(self, body: bytes) -> None:
         """Reads a whole answer."""
-        made = REPORTS.get(self._endpoint)
-        if made is None:
+        endpoint = self._endpoint
+        if not endpoint.charged:
             return
-        told = made()
-        told.plain(body)
-        self._reported = told.usage
+        self._reported = chat_usage(body) if endpoint.chat else reported(endpoint.name, body)
         if self._reported is None:
             vocabulary = self._terms.scheme.vocabulary
-            tokens = answer_tokens(self._endpoint, body, vocabulary)
+            tokens = answer_tokens(endpoint.name, body, vocabulary)
             self._approximate = tokens is None
             self._tokens = vocabulary.count(body) if tokens is None else tokens
 
     def piece(self, body: bytes) -> None:
         """Reads a piece of an answer that nobody has whole. It is counted as it is written, which is more than said."""
-        if self._endpoint not in REPORTS:
+        if not self._endpoint.charged:
             return
         if self._counter is None:
             self._counter = Counter(self._terms.scheme.vocabulary)
@@ -228,6 +255,10 @@ class Metering:
     @property
     def reported(self) -> Usage | None:
         """What the provider has reported so far."""
+        return self.report()
+
+    def report(self) -> Usage | None:
+        """The same for compiled callers, who are told sooner."""
         return self._reported if self._meter is None else self._meter.usage
 
     def counted(self) -> Usage | None:
@@ -241,43 +272,38 @@ class Metering:
         if rates is not None and tokens:
             rate = rates[self._bucket()]
             tokens, kind = rate.of(tokens), rate.kind
-        weaker = min(self.estimate.prompt_kind, "estimated" if self._approximate else kind, key=WEAKEST.index)
-        return Usage(input_tokens=self.estimate.prompt_tokens, output_tokens=tokens, kind=weaker)
-
-    @property
-    def charged(self) -> bool:
-        """Whether calls of this endpoint cost something."""
-        return self.price is not None
+        weaker = min(self.prompt_kind, "estimated" if self._approximate else kind, key=WEAKEST.index)
+        return Usage(self.prompt_tokens, tokens, weaker)
 
     def settled(self, counted: Usage | None, complete: bool) -> Usage:
         """What the call is charged for."""
-        if complete:
+        if complete and not (self._terms.exact and self.prompt_kind == "exact"):
             self.learn()
-        reported = self.reported
+        told = self.report()
         if counted is None:
-            assert reported is not None
-            return reported
-        return settled(reported, counted, complete)
+            assert told is not None
+            return told
+        return settled(told, counted, complete)
 
     def cost(self, usage: Usage) -> int:
         """What that costs, in micro-cents."""
         price = self.price
         if price is None:
             return 0
-        return price.cost(usage, time.time() if price.timely else 0.0)
+        return price.cost(usage, 0.0 if price.steady and not usage.service else time())
 
     def learn(self) -> None:
         """A complete call's report says something about the model's vocabulary, where that is not public."""
-        usage, tally, terms, calibration = self.reported, self._tally, self._terms, self._meters.calibration
+        usage, tally, terms, calibration = self.report(), self._tally, self._terms, self._meters.calibration
         if usage is None:
             return
-        if tally is not None and self.estimate.prompt_kind != "exact":
+        if tally is not None and self.prompt_kind != "exact":
             prompt = counted(tally, "estimated")
             if teaches_prompt(terms.provider, prompt, usage):
                 texts = prompt.tokens - prompt.media
                 billed = usage.input_tokens - prompt.media
                 calibration.learn(terms.provider, terms.model, prompt.features, texts, billed)
-        if terms.scheme.kind != "exact" and self._meter is not None and teaches_output(usage):
+        if not terms.exact and self._meter is not None and teaches_output(usage):
             tokens = self._meter.tokens
             output = Features("output", self._bucket())
             calibration.learn(terms.provider, terms.model, output, tokens, usage.output_tokens)

@@ -14,6 +14,9 @@
 #define TIDEGATE_PIECES_H
 
 #include <stdbool.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "characters.h"
 
@@ -120,9 +123,8 @@ static inline size_t white_space(const Pattern *p, const uint8_t *s, size_t n, b
     return final ? final : i;
 }
 
-/* The length of the piece that s begins with, or OPEN. `last`: the text ends at n. */
-static inline size_t piece_length(const Pattern *p, const uint8_t *s, size_t n, bool last) {
-    if (n == 0) return OPEN;
+/* Any piece, character by character. */
+static inline size_t any_piece(const Pattern *p, const uint8_t *s, size_t n, bool last) {
     unsigned length, unused, next = NEWLINE, letters = word_set(p), first = class_at(&p->characters, s, &length);
     if (s[0] == '\'' && p->shape.contractions && !p->shape.cased) {
         int whole = contraction(s, n, last);
@@ -138,6 +140,48 @@ static inline size_t piece_length(const Pattern *p, const uint8_t *s, size_t n, 
         if (s[0] == ' ' && SET(next) & SYMBOL) return symbols(p, s, 1, n, last);
     }
     return white_space(p, s, n, last);
+}
+
+#define AT_ONCE 16 /* bytes */
+
+#ifdef __SSE2__
+/* A bit for each of the bytes that is one of the 26 letters from `first` on. */
+static inline uint32_t letters_from(__m128i bytes, char first) {
+    __m128i distance = _mm_sub_epi8(bytes, _mm_set1_epi8(first));
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(distance, _mm_set1_epi8(25)), distance));
+}
+
+/* A word as most are: of ASCII letters, perhaps with one character of ASCII before them, and what follows is ASCII, too.
+   OPEN: it is another, or none. AT_ONCE bytes are read. */
+static inline size_t plain_word(const Pattern *p, const uint8_t *s, size_t n, bool last) {
+    __m128i bytes = _mm_loadu_si128((const __m128i *)s);
+    uint32_t small = letters_from(bytes, 'a'), capital = letters_from(bytes, 'A');
+    unsigned start = 0, end;
+    if (!((small | capital) & 1)) {
+        if (s[0] != ' ' && (s[0] >= 0x80 || s[0] == '\'' || p->characters.classes[0][s[0]] != OTHER)) return OPEN;
+        start = 1;
+    }
+    small >>= start;
+    capital >>= start;
+    if (p->shape.cased) {
+        unsigned capitals = (unsigned)__builtin_ctz(~capital);
+        end = start + capitals + (unsigned)__builtin_ctz(~(small >> capitals));
+    } else {
+        end = start + (unsigned)__builtin_ctz(~(small | capital));
+    }
+    if (end >= n) return last && end == n ? n : OPEN;
+    return end > start && end < AT_ONCE && s[end] < 0x80 && s[end] != '\'' ? end : OPEN;
+}
+#endif
+
+/* The length of the piece that s begins with, or OPEN. `last`: the text ends at n. `room`: bytes that may be read. */
+static inline size_t piece_length(const Pattern *p, const uint8_t *s, size_t n, size_t room, bool last) {
+    if (n == 0) return OPEN;
+#ifdef __SSE2__
+    size_t word_length = room >= AT_ONCE ? plain_word(p, s, n, last) : OPEN;
+    if (word_length != OPEN) return word_length;
+#endif
+    return any_piece(p, s, n, last);
 }
 
 #endif

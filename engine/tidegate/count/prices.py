@@ -32,9 +32,70 @@ FEES: Final = ("web_search", "request")  # stated in dollars each; tokens are st
 LIMITS: Final = ("context", "max_output")
 DAY: Final = 86_400
 
-Row = tuple[int, ...]
-Steps = tuple[tuple[int, Row], ...]  # (above, rates), falling; the last is above -1, so that one always fits
+Filled = tuple[int, ...]
+Steps = tuple["Row", ...]  # falling; the last is above -1, so that one always fits
 Schedule = tuple[tuple[int, int, Steps], ...]  # (since, second of the day, rates), falling
+
+
+class Row:
+    """What a call with more than `above` input tokens costs. Where amounts and rates are no larger than they ever are,
+    this is reckoned in the machine's integers; elsewhere in Python's.
+    """
+
+    def __init__(self, above: int, rates: Filled) -> None:
+        self.above = above
+        self.rates = rates
+        tokens, (searches, request) = rates[:10], rates[10:]
+        self.small = max(tokens) < 1 << 36 and searches < 1 << 42 and request < 1 << 60
+        (
+            self._input,
+            self._cached,
+            self._write,
+            self._write_1h,
+            self._heard,
+            self._seen,
+            self._output,
+            self._thought,
+            self._spoken,
+            self._drawn,
+            self._search,
+            self._request,
+        ) = rates if self.small else (0,) * len(rates)
+
+    def cost(self, usage: Usage) -> int:
+        """What all that a call used costs, in micro-cents, rounded up."""
+        read, said, searches = usage.input_tokens, usage.output_tokens, usage.web_searches
+        cached, wrote, kept = usage.cached_tokens, usage.cache_write_tokens, usage.cache_write_1h_tokens
+        heard, seen, thought = usage.input_audio_tokens, usage.input_image_tokens, usage.reasoning_tokens
+        spoken, drawn = usage.output_audio_tokens, usage.output_image_tokens
+        # at most ten products below 2**59 and one request: less than 2**63
+        if not self.small or (
+            (read | said | cached | wrote | kept | heard | seen | thought | spoken | drawn) >> 23 or searches >> 17
+        ):
+            return _exactly(self.rates, usage)
+        written = max(wrote - kept, 0)
+        total = max(read - cached - written - kept - heard - seen, 0) * self._input
+        total += max(said - thought - spoken - drawn, 0) * self._output + self._request
+        total += cached * self._cached + written * self._write + kept * self._write_1h
+        total += heard * self._heard + seen * self._seen + searches * self._search
+        total += thought * self._thought + spoken * self._spoken + drawn * self._drawn
+        return (total + 999_999) // 1_000_000
+
+    def texts(self, read: int, said: int) -> int:
+        """What so many tokens cost that are neither cached, nor heard, nor thought; in micro-cents, rounded up."""
+        if not self.small or (read | said) >> 23:
+            return -(-(read * self.rates[0] + said * self.rates[6] + self.rates[11]) // MILLION)
+        return (read * self._input + said * self._output + self._request + 999_999) // 1_000_000
+
+
+def _exactly(rates: Filled, usage: Usage) -> int:
+    """What all that a call used costs, however much that is."""
+    read, said, _, cached, wrote, kept, heard, seen, thought, spoken, drawn, searches, _ = astuple(usage)
+    written = max(wrote - kept, 0)
+    whole = max(read - cached - written - kept - heard - seen, 0), max(said - thought - spoken - drawn, 0)
+    used = (whole[0], cached, written, kept, heard, seen, whole[1], thought, spoken, drawn, searches, 1)
+    total: int = sum(amount * rate for amount, rate in zip(used, rates, strict=True))
+    return -(-total // MILLION)
 
 
 class Price:
@@ -47,36 +108,27 @@ class Price:
         self.context = model.context
         self.max_output = model.max_output
         self._schedules = {service: _schedule(periods) for service, periods in model.prices.items()}
+        self.writes = -1 if model.max_output is None else min(model.max_output, 1 << 50)  # the same, for reckoning
         self._standard = self._schedules[""]
-        self.timely = any(len(each) > 1 or each[0][1] for each in self._schedules.values())  # rates change with time
+        self._always = self._standard[0][2] if len(self._standard) == 1 else None
+        self.steady = self._always is not None  # the standard rates are the same at any time
 
     def cost(self, usage: Usage, at: float) -> int:
         """What a call of Unix time `at` costs, in micro-cents, rounded up. A service that the model has no price for
         costs what the standard one does.
         """
-        # all fields at once: one by one they cost more than the rest of this
-        read, said, _, cached, wrote, kept, heard, seen, thought, spoken, drawn, searches, service = astuple(usage)
-        schedule = self._schedules.get(service, self._standard) if service else self._standard
-        written = max(wrote - kept, 0)
-        row = _row(schedule, at, read)
-        total: int = max(read - cached - written - kept - heard - seen, 0) * row[0]
-        total += max(said - thought - spoken - drawn, 0) * row[6] + row[11]
-        if cached or written or kept:
-            total += cached * row[1] + written * row[2] + kept * row[3]
-        if heard or seen:
-            total += heard * row[4] + seen * row[5]
-        if thought or spoken or drawn:
-            total += thought * row[7] + spoken * row[8] + drawn * row[9]
-        if searches:
-            total += searches * row[10]
-        return -(-total // MILLION)
+        service, read = usage.service, usage.input_tokens
+        if service and service in self._schedules:
+            row = _row(_rows(self._schedules[service], at), read)
+        else:
+            row = _row(self._always or _rows(self._standard, at), read)
+        return row.cost(usage)
 
     def standard(self, read: int, said: int, at: float) -> int:
         """What so many input and output tokens of Unix time `at` cost at the standard rates, if they are nothing else
         besides: neither cached, nor heard, nor thought. In micro-cents, rounded up.
         """
-        row = _row(self._standard, at, read)
-        return -(-(read * row[0] + said * row[6] + row[11]) // MILLION)
+        return _row(self._always or _rows(self._standard, at), read).texts(read, said)
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -86,19 +138,19 @@ class Price:
     def steps(self, service: str, at: float) -> tuple[int, ...]:
         """The counts of input tokens above which other rates hold at a time; the first is 0."""
         schedule = self._schedules.get(service, self._standard)
-        return tuple(max(above, 0) for above, _ in reversed(_rows(schedule, at)))
+        return tuple(max(row.above, 0) for row in reversed(_rows(schedule, at)))
 
     def rates(self, service: str, at: float, read: int = 0) -> Rates:
         """The rates in force, every one of them filled in."""
-        row = _row(self._schedules.get(service, self._standard), at, read)
-        return Rates(**dict(zip(Rates.__struct_fields__, row, strict=True)))
+        row = _row(_rows(self._schedules.get(service, self._standard), at), read)
+        return Rates(**dict(zip(Rates.__struct_fields__, row.rates, strict=True)))
 
 
-def _row(schedule: Schedule, at: float, read: int) -> Row:
-    for above, row in _rows(schedule, at):
-        if read > above:
+def _row(steps: Steps, read: int) -> Row:
+    for row in steps:
+        if read > row.above:
             return row
-    return ()  # nothing reads fewer tokens than none
+    return steps[-1]  # nothing reads fewer tokens than none
 
 
 def _rows(schedule: Schedule, at: float) -> Steps:
@@ -118,11 +170,11 @@ def _unix(period: Period) -> int:
 
 
 def _steps(period: Period) -> Steps:
-    steps = [(step.above, filled(step.rates)) for step in reversed(period.steps)]
-    return (*steps, (-1, filled(period.rates)))
+    steps = [Row(step.above, filled(step.rates)) for step in reversed(period.steps)]
+    return (*steps, Row(-1, filled(period.rates)))
 
 
-def filled(rates: Rates) -> Row:
+def filled(rates: Rates) -> Filled:
     """The rates in the order of their fields, those that are absent taken from what they are a part of."""
 
     def rate(own: int | None, whole: int) -> int:

@@ -20,7 +20,9 @@ from msgspec import UNSET, Raw, Struct
 from tidegate.count import prompts_anthropic as anthropic
 from tidegate.count import prompts_openai as openai
 from tidegate.count import prompts_tools as tools
+from tidegate.count._prompt import Fields
 from tidegate.count.features import Features, features
+from tidegate.count.framing import framing
 from tidegate.count.registry import PUBLISHED, Kind, Registry, published_encoding
 from tidegate.count.tally import Tally
 from tidegate.wire.dialect import Governed
@@ -52,6 +54,7 @@ _MESSAGES: Final[dict[str, Counted]] = {
     "tools": anthropic.tools,
     "tool_choice": anthropic.tool_choice,
 }
+_UNSET: Final = UNSET
 # by Route.endpoint and field, in the order of counting; what a dialect does not read is not counted
 COUNTED: Final[dict[str, dict[str, Counted]]] = {
     "chat.completions": {
@@ -78,7 +81,7 @@ COUNTED: Final[dict[str, dict[str, Counted]]] = {
 }
 
 # the same by what a body decodes to, as it is needed
-_READ: Final[dict[str, dict[type[Governed], tuple[tuple[str, Counted], ...]]]] = {endpoint: {} for endpoint in COUNTED}
+_READ: Final[dict[str, dict[type[Governed], Fields]]] = {endpoint: {} for endpoint in COUNTED}
 
 
 class Scheme:
@@ -90,7 +93,7 @@ class Scheme:
         self.vocabulary = registry.vocabulary(encoding)
         self.kind: Kind = encoding.kind  # of what is counted in that vocabulary
         self.public = encoding.kind == "exact" and encoding == published_encoding(model)
-        self.framing = openai.framing(model)
+        self.framing = framing(model)
         self.framed = self.public and self.framing.published
         self.tool_prompt = anthropic.tool_prompt(model)
 
@@ -98,7 +101,7 @@ class Scheme:
         """Whether a prompt without images has as many tokens for the other's model."""
         return (
             self.vocabulary is other.vocabulary
-            and self.framing == other.framing
+            and self.framing is other.framing
             and self.tool_prompt == other.tool_prompt
         )
 
@@ -124,15 +127,16 @@ def tallied(endpoint: str, fields: Governed, scheme: Scheme) -> Tally:
     read = of_endpoint.get(type(fields))
     if read is None:
         read = of_endpoint[type(fields)] = _read(endpoint, type(fields))
-    tally = Tally(scheme.model, scheme.vocabulary)
-    for name, count in read:
-        value = getattr(fields, name)
-        if value is None or value is UNSET:
+    tally = Tally.__new__(Tally, scheme.model, scheme.vocabulary)
+    tally.around = scheme.framing
+    for at in range(read.count):
+        value = read.of(fields, at)
+        if value is None or value is _UNSET:
             continue
         if type(value) is Raw and _is_endless(value):
             tally.as_written(value)
         else:
-            count(tally, value)
+            read.by[at](tally, value)
     return tally
 
 
@@ -157,9 +161,9 @@ def counted(tally: Tally, kind: Kind) -> PromptCount:
     )
 
 
-def _read(endpoint: str, body: type[Governed]) -> tuple[tuple[str, Counted], ...]:
+def _read(endpoint: str, body: type[Governed]) -> Fields:
     """What is counted of the fields that a dialect reads."""
-    return tuple((name, counted) for name, counted in COUNTED[endpoint].items() if name in body.__struct_fields__)
+    return Fields(body, {name: by for name, by in COUNTED[endpoint].items() if name in body.__struct_fields__})
 
 
 def _is_endless(value: Raw) -> bool:

@@ -5,44 +5,17 @@ and 3 tokens more, a name is one more; 3 tokens open the answer. A call in the h
 is 3, its name and its arguments; the ids of calls reach no model. prompts_tools.py has the tools.
 """
 
-from functools import lru_cache
 from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
 
 from tidegate.count._prompt import Form
-from tidegate.count.families import family
 from tidegate.count.tally import Tally
 from tidegate.wire.openai import Audio, Called, File, Image, Part, Spoken, Summary, ToolCall
 
 PRIMER: Final = 3
 CALL: Final = 3
-
-
-class Framing(Struct, frozen=True):
-    """What a model has around texts."""
-
-    message: int
-    name: int
-    function: int
-    published: bool  # somebody compared plain messages with what was billed
-
-
-OLDEST: Final = Framing(4, -1, 10, True)
-OLDER: Final = Framing(3, 1, 10, True)
-RECENT: Final = Framing(3, 1, 7, True)
-ASSUMED: Final = Framing(3, 1, 7, False)
-_FRAMINGS: Final = (
-    (family(r"gpt-3\.5-turbo-0301|gpt-35-turbo-0301"), OLDEST),
-    (family(r"gpt-3\.5|gpt-35|gpt-4"), OLDER),
-    (family(r"(?:chatgpt-|gpt-)4o"), RECENT),
-)
-
-
-@lru_cache(maxsize=1024)
-def framing(model: str) -> Framing:
-    return next((framing for names, framing in _FRAMINGS if names.match(model)), ASSUMED)
 
 
 class Message(Struct, frozen=True):
@@ -104,8 +77,7 @@ def text(tally: Tally, given: str) -> None:
 def messages(tally: Tally, given: Raw) -> None:
     """The messages of chat completions."""
     tally.framing += PRIMER
-    around = framing(tally.model)
-    odd = tally.odd(given, _CHAT, around.message, around.name)
+    odd = tally.odd(given, _CHAT, tally.around.message, tally.around.name)
     if odd is None:
         odd = tally.read(given, _LIST) or []
     for each in odd:
@@ -114,15 +86,14 @@ def messages(tally: Tally, given: Raw) -> None:
 
 def _message(tally: Tally, json: Raw) -> None:
     tally.messages += 1
-    around = framing(tally.model)
-    tally.framing += around.message
+    tally.framing += tally.around.message
     message = tally.read(json, _MESSAGE)
     if message is None:
         return
     tally.text(message.role)
     _content(tally, message.content)
     if message.name is not None:
-        tally.framing += around.name
+        tally.framing += tally.around.name
         tally.text(message.name)
     if message.role in RESULTS:
         tally.plain = False
@@ -183,7 +154,7 @@ def _part(tally: Tally, json: Raw) -> None:
 def instructions(tally: Tally, instructions: str) -> None:
     """The instructions of responses: a message before the others."""
     tally.messages += 1
-    tally.framing += framing(tally.model).message
+    tally.framing += tally.around.message
     tally.text("system")
     tally.text(instructions)
 
@@ -191,8 +162,7 @@ def instructions(tally: Tally, instructions: str) -> None:
 def items(tally: Tally, given: Raw) -> None:
     """The input of responses: a text, or messages and what happened between them."""
     tally.framing += PRIMER
-    around = framing(tally.model)
-    odd = tally.odd(given, _ITEMS, around.message, around.name)
+    odd = tally.odd(given, _ITEMS, tally.around.message, tally.around.name)
     if odd is not None:
         for each in odd:
             _item(tally, each)
@@ -200,7 +170,7 @@ def items(tally: Tally, given: Raw) -> None:
     said = tally.read(given, _INPUT)
     if isinstance(said, str):
         tally.messages += 1
-        tally.framing += around.message
+        tally.framing += tally.around.message
         tally.text("user")
         tally.text(said)
         return
@@ -215,7 +185,7 @@ def _item(tally: Tally, json: Raw) -> None:
     match item.type:
         case None | "message":
             tally.messages += 1
-            tally.framing += framing(tally.model).message
+            tally.framing += tally.around.message
             tally.text(item.role)
             _content(tally, item.content)
         case "function_call" | "custom_tool_call":
@@ -223,7 +193,7 @@ def _item(tally: Tally, json: Raw) -> None:
         case "function_call_output" | "custom_tool_call_output":
             tally.plain = False
             tally.messages += 1
-            tally.framing += framing(tally.model).message
+            tally.framing += tally.around.message
             _content(tally, None if isinstance(item.output, Image) else item.output)
         case "computer_call_output" if isinstance(item.output, Image):
             tally.image(item.output.image_url)

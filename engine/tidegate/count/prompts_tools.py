@@ -15,7 +15,6 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
-from tidegate.count.prompts_openai import framing
 from tidegate.count.tally import Tally
 from tidegate.wire.openai import Choice, Format, Function, Tool
 
@@ -88,7 +87,7 @@ def _offered(tally: Tally, json: Raw) -> Iterator[Raw]:
 
 
 def _function(tally: Tally, function: Function) -> None:
-    tally.framing += framing(tally.model).function
+    tally.framing += tally.around.function
     tally.text(f"{function.name or ''}:{_short(function.description)}")
     if function.parameters is not UNSET:
         schema = tally.read(function.parameters, _SCHEMA)

@@ -195,10 +195,10 @@ static inline bool settle(Stream *x) {
     const Vocabulary *v = x->vocabulary;
     for (;;) {
         if (x->state != SHORT && long_goes_on(x)) return true;
-        size_t s = piece_length(&v->pattern, x->text, x->held, false), length;
+        size_t s = piece_length(&v->pattern, x->text, x->held, sizeof x->text, false), length;
         if (s != OPEN) {
             x->done += first_count(x, s);
-            while ((length = piece_length(&v->pattern, x->text + s, x->held - s, false)) != OPEN) {
+            while ((length = piece_length(&v->pattern, x->text + s, x->held - s, sizeof x->text - s, false)) != OPEN) {
                 x->done += piece_count(v, x->memo, x->text + s, length, sizeof x->text - s);
                 s += length;
             }
@@ -253,7 +253,7 @@ static inline uint64_t stream_most(const Stream *x) { return x->state == SHORT ?
 
 static inline uint64_t settled_count(Stream *x) {
     uint64_t count = x->done + (x->state == SHORT ? 0 : long_count(x));
-    size_t first = piece_length(&x->vocabulary->pattern, x->text, x->held, true);
+    size_t first = piece_length(&x->vocabulary->pattern, x->text, x->held, sizeof x->text, true);
     if (first == OPEN) return count; /* nothing is held */
     count += first_count(x, first);
     return count + text_count(x->vocabulary, x->memo, x->text + first, x->held - first, sizeof x->text - first);

@@ -1,8 +1,11 @@
 cimport cython
 
 from tidegate.count._prompt cimport Counts
+from tidegate.count.framing cimport Framing
 
 @cython.no_gc
 cdef class Tally(Counts):
+    cdef public Framing around
+
     cpdef as_written(self, json)
     cpdef read(self, json, decoder)

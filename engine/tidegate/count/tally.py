@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from tidegate.count import images
 from tidegate.count._prompt import Counts
+from tidegate.count.framing import Framing
 
 # where nobody says how much something is: estimates on the high side
 AUDIO_BYTES: Final = 400  # of a token: ten tokens a second, at 32 kbit/s
@@ -41,7 +42,8 @@ def _pages(encoded: int) -> int:
 class Tally(Counts):
     """The counts of one prompt: of its texts, and of what is none."""
 
-    __slots__ = ()
+    __slots__ = ("around",)
+    around: Framing  # of the model; who counts for OpenAI's dialect sets it
 
     @property
     def tokens(self) -> int:

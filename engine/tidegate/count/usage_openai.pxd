@@ -1,10 +1,16 @@
 cimport cython
 
+from tidegate.count._figures cimport Figures
+from tidegate.values cimport Usage
+
+cdef Figures _CHAT, _RESPONSE
+
+cpdef Usage chat_usage(bytes answer)
+
 cdef class ChatReport:
     cdef readonly object usage
 
     cpdef plain(self, bytes body)
-    @cython.locals(figures=list)
     cpdef event(self, bytes data)
 
 cdef class ResponseReport:
@@ -16,6 +22,6 @@ cdef class ResponseReport:
     cdef _take(self, response)
 
 cdef list _chat_figures(chat)
-cdef _chat_usage(list figures)
+cdef Usage _chat_usage(list figures)
 cdef list _response_figures(said, tier)
 cdef _response_usage(list figures, Py_ssize_t searches)

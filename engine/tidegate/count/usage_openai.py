@@ -128,6 +128,11 @@ _RESPONSE: Final = Figures(
 )
 
 
+def chat_usage(answer: bytes) -> Usage | None:
+    """What an answer of chat completions, completions or embeddings says, or an event of its stream."""
+    return _chat_usage(_CHAT.read(answer) or _chat_figures(decoded(answer, Chat)))
+
+
 class ChatReport:
     """What one call of chat completions, completions or embeddings used."""
 
@@ -140,8 +145,7 @@ class ChatReport:
 
     def event(self, data: bytes) -> None:
         """Read the data of one event of a stream."""
-        figures = _CHAT.read(data) or _chat_figures(decoded(data, Chat))
-        self.usage = _chat_usage(figures) or self.usage
+        self.usage = chat_usage(data) or self.usage
 
 
 class ResponseReport:
@@ -199,9 +203,12 @@ def _chat_usage(figures: list[Any]) -> Usage | None:
     )
     if read is None:
         return None
+    answered = max((said or 0) + (apart or 0) + (cited or 0), (total or 0) - read)
+    if not (cached or written or heard or thought or spoken or moonshot or deepseek or apart or searches or tier):
+        return Usage(read, answered, "provider")
     return Usage(
         read,
-        max((said or 0) + (apart or 0) + (cited or 0), (total or 0) - read),
+        answered,
         "provider",
         cached or moonshot or deepseek or 0,
         written or 0,

@@ -51,6 +51,15 @@ def report(endpoint: str) -> Report | None:
     return made() if made else None
 
 
+def reported(endpoint: str, body: bytes) -> Usage | None:
+    """What a whole answer says that its call used."""
+    told = report(endpoint)
+    if told is None:
+        return None
+    told.plain(body)
+    return told.usage
+
+
 def settled(reported: Usage | None, counted: Usage, complete: bool) -> Usage:
     """What a call is charged for: what the provider reported, else what was counted. A report of an answer that broke
     off (the client left) is of its beginning, so that its output is at least what was counted.
