@@ -6,7 +6,7 @@ from tidegate.clock cimport Clock
 from tidegate.count.metering cimport Metering, Meters
 from tidegate.forward.relay cimport Relay
 from tidegate.forward.way cimport Way, Ways
-from tidegate.identify.caller cimport identify
+from tidegate.identify.caller cimport Met, identify
 from tidegate.identify.held cimport Keys
 from tidegate.counters cimport Counters
 from tidegate.limit.hold cimport Holder
@@ -44,7 +44,7 @@ cdef class Pipeline:
     cdef object _threads
     cdef Py_ssize_t _buffered, _most
 
-    @cython.locals(now=Snapshot, call=Call, caller=Caller)
+    @cython.locals(now=Snapshot, call=Call, caller=Caller, met=Met)
     cpdef begin(self, Connection client, Request request)
     @cython.locals(passage=Passage, account=Account)
     cpdef _go_on(self, Snapshot now, Connection client, Call call, Caller caller, known)

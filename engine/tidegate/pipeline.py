@@ -26,7 +26,7 @@ from tidegate.decide.live import Live
 from tidegate.errors import TidegateError
 from tidegate.forward.relay import Framer, Relay
 from tidegate.forward.way import Way, Ways
-from tidegate.identify.caller import identify
+from tidegate.identify.caller import Met, identify
 from tidegate.identify.held import Keys
 from tidegate.limit.hold import Holder
 from tidegate.limit.limits import Limits
@@ -103,14 +103,17 @@ class Pipeline:
         """accept has read a request; this brings it to the provider."""
         run = self.new_run()
         now = self.snapshot
+        met = client.met
+        if not isinstance(met, Met):
+            met = client.met = Met()
         try:
             call = now.read(request, run)
-            caller = identify(call, client.ip, self._keys, now.identify)
+            caller = identify(call, client.ip, self._keys, now.identify, met)
         except TidegateError as error:
             self.refused(error)
             client.refuse(error, run)
             return
-        known = self._evidence.at_hand(caller)
+        known = met.known = self._evidence.at_hand(caller, met.known)
         if known is None:
             self._meet(now, client, call, caller)
         else:

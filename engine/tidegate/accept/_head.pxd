@@ -1,4 +1,5 @@
 cimport cython
+from libc.stdint cimport uint32_t
 
 @cython.no_gc
 @cython.freelist(16)
@@ -15,5 +16,26 @@ cdef class Request:
     cdef readonly Py_ssize_t size
     cdef readonly Py_ssize_t length
     cdef readonly bint whole
+
+    cdef Request like(self, bint whole)
+
+cdef enum:
+    GAPS = 16
+
+cdef struct Gap:  # in a head: a value that may be another one when it comes again
+    uint32_t start
+    uint32_t end
+    bint length  # it is the body's length
+
+@cython.final
+@cython.no_gc
+cdef class Last:
+    cdef Request request
+    cdef bytes text
+    cdef Py_ssize_t head_limit
+    cdef int count
+    cdef Gap[GAPS] gaps
+
+    cpdef Request again(self, bytes data)
 
 cpdef Request scan(bytes data, Py_ssize_t line_limit, Py_ssize_t head_limit, int count_limit)

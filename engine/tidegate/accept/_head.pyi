@@ -32,4 +32,14 @@ class Request:
         self, method: bytes, path: bytes, query: bytes, headers: dict[bytes, bytes], http11: bool, keep_alive: bool
     ) -> None: ...
 
+@final
+class Last:
+    """The head of a connection's last request, to be recognised when it comes again."""
+
+    def __init__(self, request: Request, data: bytes, head_limit: int) -> None:
+        """`request` was scanned at the start of `data`."""
+
+    def again(self, data: bytes) -> Request | None:
+        """The Request at the start of `data` if its head is this one, as `scan` would read it; else None."""
+
 def scan(data: bytes, line_limit: int, head_limit: int, count_limit: int) -> Request | None: ...

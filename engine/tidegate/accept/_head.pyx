@@ -4,14 +4,17 @@
 Only heads that are whole in one read and of the plainest form are read here; for anything else `scan` answers None
 and the strict parser over httptools decides. So this reader never refuses: it recognises, or it stands aside. The two
 must mean the same wherever both accept; tests/accept/test_plain_head.py holds them against each other.
+
+The heads of one connection are mostly alike, and `Last` recognises one that was read before.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from tidegate.accept.fields import KNOWN, NOT_PLAIN
 
-from tidegate.wire._text cimport end_of_value, same_name
+from tidegate.wire._text cimport eight, end_of_value, same_name
 
 cdef enum:
     NAMES = 64          # slots of the name table, by a hash of length and two letters
@@ -39,7 +42,7 @@ cdef int fill_tables() except -1:
         TARGET[i] = chr(i) in "/-._~%=&:,0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     for number, name in enumerate(sorted(KNOWN)):
         SPELT.append(name)
-        if len(name) > LONGEST:
+        if len(name) > LONGEST or not all(byte & 32 for byte in name):  # which `same_name` needs
             raise AssertionError(name)
         at = slot_of(name, len(name))
         while TABLE[at].length:                     # linear probing; the table is never more than half full
@@ -85,8 +88,31 @@ cdef inline bint plain_host(const char* p, const char* end) noexcept nogil:
     return p == end
 
 
+cdef inline void trim(const char** value, const char** stop) noexcept nogil:
+    """Takes the blanks off both ends of a value."""
+    while value[0] < stop[0] and (value[0][0] == 32 or value[0][0] == 9):
+        value[0] += 1
+    while value[0] < stop[0] and ((stop[0] - 1)[0] == 32 or (stop[0] - 1)[0] == 9):
+        stop[0] -= 1
+
+cdef inline Py_ssize_t number(const char* value, const char* stop) noexcept nogil:
+    """A number of one to ten digits, or -1."""
+    cdef Py_ssize_t result = 0
+    if value == stop or stop - value > 10:
+        return -1
+    while value < stop:
+        if not 48 <= value[0] <= 57:
+            return -1
+        result = result * 10 + value[0] - 48
+        value += 1
+    return result
+
+
 cdef class Request:
-    """One request as its connection received it: the fields that mean something here, and its body once whole."""
+    """One request as its connection received it: the fields that mean something here, and its body once whole.
+
+    Nobody writes to `headers`: requests with the same head may share them.
+    """
 
     def __init__(self, bytes method, bytes path, bytes query, dict headers, bint http11, bint keep_alive):
         self.method = method
@@ -96,6 +122,20 @@ cdef class Request:
         self.http11 = http11
         self.keep_alive = keep_alive
         self.body = b""
+
+    cdef Request like(self, bint whole):
+        """Another one with the same head."""
+        cdef Request other = Request.__new__(Request)
+        other.method = self.method
+        other.path = self.path
+        other.query = self.query
+        other.headers = self.headers
+        other.http11 = self.http11
+        other.keep_alive = self.keep_alive
+        other.route = self.route
+        other.refusal = self.refusal
+        other.whole = whole
+        return other
 
 
 cpdef Request scan(bytes data, Py_ssize_t line_limit, Py_ssize_t head_limit, int count_limit):
@@ -165,19 +205,11 @@ cpdef Request scan(bytes data, Py_ssize_t line_limit, Py_ssize_t head_limit, int
         if not field.plain or seen >> field.seen & 1:
             return None
         seen |= 1ULL << field.seen
-        while value < stop and (value[0] == 32 or value[0] == 9):
-            value += 1
-        while value < stop and ((stop - 1)[0] == 32 or (stop - 1)[0] == 9):
-            stop -= 1
+        trim(&value, &stop)
         if field.seen == LENGTH_NUMBER:
-            if value == stop or stop - value > 10:
+            length = number(value, stop)
+            if length < 0:
                 return None
-            length = 0
-            while value < stop:
-                if not 48 <= value[0] <= 57:
-                    return None
-                length = length * 10 + value[0] - 48
-                value += 1
             continue
         if field.seen == HOST_NUMBER:
             if not plain_host(value, stop):
@@ -213,3 +245,91 @@ cdef inline const char* stop_of(const char* query, const char* end) noexcept nog
     while query < end and TARGET[<unsigned char>query[0]]:
         query += 1
     return query
+
+
+cdef bint differs(const char* a, const char* b, Py_ssize_t n) noexcept nogil:
+    """Whether two texts of one length differ, in a time that does not tell where: there are keys in them."""
+    cdef uint64_t difference = 0
+    cdef Py_ssize_t i = 0
+    while i + 8 <= n:
+        difference |= eight(a + i) ^ eight(b + i)
+        i += 8
+    while i < n:
+        difference |= <unsigned char>(a[i] ^ b[i])
+        i += 1
+    return difference != 0
+
+
+cdef class Last:
+    """The head of a connection's last request, to be recognised when it comes again.
+
+    A client sends the same head with every call but for its length, and for what means nothing here, such as the id of
+    a trace. Those values are read again, and all else is compared; then the request is the last one with another body,
+    and what was found out of its head holds for this one.
+    """
+
+    def __init__(self, Request request, bytes data, Py_ssize_t head_limit):
+        """`request` was scanned at the start of `data`."""
+        cdef const char* start
+        cdef const char* end
+        cdef const char* p
+        cdef const char* name
+        cdef const Name* field
+        self.request = request.like(False)  # without its body
+        self.text = data[:request.size]
+        self.head_limit = head_limit
+        self.count = 0
+        start = PyBytes_AS_STRING(self.text)
+        end = start + request.size - 2
+        p = end_of_value(start, end) + 2
+        while p < end and self.count < GAPS:
+            name = p
+            while p[0] != 58:
+                p += 1
+            field = known(name, p - name)
+            p += 1
+            if field == NULL or field.seen == LENGTH_NUMBER:
+                self.gaps[self.count].start = <uint32_t>(p - start)
+                self.gaps[self.count].end = <uint32_t>(end_of_value(p, end) - start)
+                self.gaps[self.count].length = field != NULL
+                self.count += 1
+            p = end_of_value(p, end) + 2
+
+    cpdef Request again(self, bytes data):
+        """The Request at the start of `data` if its head is this one, as `scan` would read it; else None."""
+        cdef const char* start = PyBytes_AS_STRING(data)
+        cdef const char* end = start + PyBytes_GET_SIZE(data)
+        cdef const char* p = start
+        cdef const char* text = PyBytes_AS_STRING(self.text)
+        cdef const char* value
+        cdef const char* stop
+        cdef Py_ssize_t at = 0, length = 0, same
+        cdef int each
+        cdef Request request
+        for each in range(self.count + 1):
+            same = (<Py_ssize_t>self.gaps[each].start if each < self.count else PyBytes_GET_SIZE(self.text)) - at
+            if end - p < same or differs(p, text + at, same):
+                return None
+            p += same
+            if each == self.count:
+                break
+            stop = end_of_value(p, end)
+            if stop == NULL:
+                return None
+            if self.gaps[each].length:
+                value = p
+                p = stop
+                trim(&value, &stop)
+                length = number(value, stop)
+                if length < 0:
+                    return None
+            else:
+                p = stop
+            at = self.gaps[each].end
+        if p - start > self.head_limit:
+            return None
+        request = self.request.like(end - p >= length)
+        request.size = p - start
+        request.length = length
+        request.body = PyBytes_FromStringAndSize(p, length) if request.whole else b""
+        return request

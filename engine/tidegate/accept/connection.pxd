@@ -1,6 +1,6 @@
 cimport cython
 
-from tidegate.accept._head cimport Request, scan
+from tidegate.accept._head cimport Last, Request, scan
 from tidegate.accept.routes cimport admit
 from tidegate.clock cimport Clock
 
@@ -9,17 +9,22 @@ cdef class Connection:
     cdef readonly bint http11
     cdef readonly object ip
     cdef public bint closing
-    cdef public object answering
+    cdef public object answering, met
     cdef Clock _clock
     cdef object _transport, _send, _parser
+    cdef object _limits
+    cdef Last _last
     cdef Request _current, _pending
     cdef list _parts
+    cdef Py_ssize_t _line, _headers, _most
+    cdef int _count
     cdef Py_ssize_t _need, _held, _discarded, _waiting
     cdef double _began, _deadline
     cdef bint _busy, _paused, _ending, _gone
 
     cpdef write(self, bytes data)
     cpdef finish(self)
+    cdef _use(self, limits)
     cdef bytes _take(self, Request request, bytes data)
     cdef bytes _gather(self, Request request, bytes data)
     cdef _feed(self, bytes data)

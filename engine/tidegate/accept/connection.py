@@ -11,7 +11,7 @@ the client can read it: closing with unread bytes would send a reset, which can 
 import asyncio
 from typing import Protocol
 
-from tidegate.accept._head import Request, scan
+from tidegate.accept._head import Last, Request, scan
 from tidegate.accept.routes import admit, dialect_of
 from tidegate.accept.strict import StrictParser
 from tidegate.clock import NEVER, Clock
@@ -70,10 +70,14 @@ class Connection:
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
         self._clock = gate.clock
+        self.met: object = None  # what the pipeline remembers of this connection's callers
         self.http11 = True
         self.ip: str | None = None  # of the client; None on a Unix socket
         self.closing = False  # the answer under way is this connection's last
         self.answering: Answering | None = None
+        self._limits: Accept | None = None  # that the next five are of
+        self._line = self._headers = self._count = self._most = 0
+        self._last: Last | None = None  # the head of the last plain request
         self._current: Request | None = None  # whose answer is under way
         self._busy = False
         self._pending: Request | None = None  # a plain head was read, its body is not whole
@@ -110,8 +114,11 @@ class Connection:
                 self._feed(data)
                 return
             else:
-                limits = self.gate.limits
-                request = scan(data, limits.line, limits.headers, limits.header_count)
+                if self.gate.limits is not self._limits:
+                    self._use(self.gate.limits)
+                request = self._last.again(data) if self._last is not None else None
+                if request is None:
+                    request = scan(data, self._line, self._headers, self._count)
                 if request is None:
                     self._feed(data)
                     return
@@ -221,12 +228,23 @@ class Connection:
         """A request has begun to arrive."""
         return self._pending is not None or (self._parser is not None and self._parser.begun)
 
+    def _use(self, limits: Accept) -> None:
+        """Reads heads within other limits from now on."""
+        self._limits = limits
+        self._line = limits.line
+        self._headers = limits.headers
+        self._count = limits.header_count
+        self._most = limits.body
+        self._last = None
+
     def _take(self, request: Request, data: bytes) -> bytes:
         """Begins the plain request at the start of `data`, or waits for its body; what stands behind it."""
-        admit(request)
-        limits = self.gate.limits
-        if request.length > limits.body:
-            self._refuse_and_close(BodyTooLarge(f"the body is larger than {limits.body} bytes"), request)
+        if request.route is None:  # else its head is the last one's
+            admit(request)
+            if request.refusal is None:
+                self._last = Last(request, data, self._headers)
+        if request.length > self._most:
+            self._refuse_and_close(BodyTooLarge(f"the body is larger than {self._most} bytes"), request)
             return b""
         end = request.size + request.length
         if request.whole:
@@ -236,7 +254,7 @@ class Connection:
         self._parts = [data[request.size :]]
         self._need = end - len(data)
         self._began = self._clock.now
-        self._deadline = self._began + limits.body_timeout
+        self._deadline = self._began + self.gate.limits.body_timeout
         self._hold(len(data) - request.size)
         return b""
 

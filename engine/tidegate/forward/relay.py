@@ -334,8 +334,8 @@ class Relay:
                 self.fail(error)
                 return
         if client is not None:
-            fields = answer.kept + (self._course.lines() or answer.limits)
-            self._put(client, whole(answer.status, fields, self.call.run, body, client.closing), True)
+            limits = self._course.lines() or answer.limits
+            self._put(client, whole(answer.status, answer.kept, self.call.run, body, client.closing, limits), True)
 
     def _gather(self, payload: bytes, done: bool) -> None:
         if self._begun:

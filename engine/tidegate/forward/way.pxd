@@ -1,9 +1,9 @@
 cimport cython
 
+from tidegate.forward._request cimport Form
 from tidegate.forward.origin cimport Origin
 from tidegate.forward.request cimport asks_usage, rewritten
 from tidegate.model cimport Call
-from tidegate.wire.keys cimport presented
 
 cdef class Way:
     cdef readonly str name, provider
@@ -13,11 +13,11 @@ cdef class Way:
     cdef bint _include_usage, _keyless
     cdef str _secret
     cdef bytes _host, _path
-    cdef dict _heads
+    cdef dict _forms
 
     cpdef bint admits(self, caller)
     cpdef bint lacks_key(self, caller)
-    @cython.locals(headers=dict, value=bytes, parts=list, forwarded=dict, standing=tuple)
+    @cython.locals(form=Form)
     cpdef bytes head(self, Call call, Py_ssize_t length)
     cpdef str model(self, str asked)
     cpdef bint asks_usage(self, Call call)

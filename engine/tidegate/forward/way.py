@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 from tidegate.clock import Clock
 from tidegate.configuration import credential
 from tidegate.errors import Forbidden, NotFound, PolicyFailed, ProviderKeyMissing
+from tidegate.forward._request import Form
 from tidegate.forward.origin import Origin
 from tidegate.forward.request import asks_usage, rewritten
 from tidegate.model import Call, Caller
 from tidegate.settings import Integration, Settings
 from tidegate.wire import anthropic, openai
 from tidegate.wire.dialect import Dialect, Route
-from tidegate.wire.keys import presented
 
 PUBLIC: Final = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
 SPOKEN: Final[dict[str, tuple[Dialect, ...]]] = {
@@ -27,7 +27,6 @@ SPOKEN: Final[dict[str, tuple[Dialect, ...]]] = {
     "anthropic": (anthropic.DIALECT,),
     "simulated": (openai.DIALECT, anthropic.DIALECT),
 }
-Standing = tuple[bytes, bytes, dict[bytes, bytes]]
 AUTHORIZING: Final = frozenset((b"authorization", b"x-api-key"))
 
 
@@ -54,7 +53,7 @@ class Way:
         self._host = (shown if plain else f"{shown}:{parts.port}").encode()
         path = parts.path.rstrip("/").removesuffix("/v1")  # routes begin with /v1; a base URL may end with it
         self._path = path.encode()
-        self._heads: dict[Route, Standing] = {}
+        self._forms: dict[Route, Form] = {}
 
     def serves(self, model: str) -> bool:
         """Whether this integration may be asked for `model`."""
@@ -76,22 +75,10 @@ class Way:
 
     def head(self, call: Call, length: int) -> bytes:
         """The request's head, from its first line to the empty one."""
-        route = call.route
-        standing = self._heads.get(route)
-        if standing is None:
-            standing = self._heads[route] = self._standing(route)
-        start, fields, forwarded = standing
-        parts = [start, b"?" + call.query, fields] if call.query else [start, fields]
-        for name, value in call.headers.items():
-            spelt = forwarded.get(name)
-            if spelt is not None and not (name in AUTHORIZING and presented(value) is not None):
-                parts.append(spelt)
-                parts.append(value)
-        if route.body is not None:
-            parts.append(b"\r\nContent-Length: ")
-            parts.append(str(length).encode())
-        parts.append(b"\r\n\r\n")
-        return b"".join(parts)
+        form = self._forms.get(call.route)
+        if form is None:
+            form = self._forms[call.route] = self._form(call.route)
+        return form.head(call.headers, call.query, length)
 
     def asks_usage(self, call: Call) -> bool:
         """Whether its stream is asked for usage."""
@@ -103,17 +90,16 @@ class Way:
         """
         return rewritten(call, model, most, self.provider, self._include_usage)
 
-    def _standing(self, route: Route) -> Standing:
-        """What is the same for every call: the start of the first line, our own fields, and those to look for."""
+    def _form(self, route: Route) -> Form:
+        """What is the same for every call of a route, and the fields to look for."""
         fields = b" HTTP/1.1\r\nHost: %b\r\nAccept-Encoding: identity" % self._host
         if self._secret:
             fields += b"\r\n" + route.dialect.authorization(self._secret)
         if route.body is not None:
             fields += b"\r\nContent-Type: application/json"
-        forwarded = {
-            name: b"\r\n%b: " % name for name in route.dialect.forwarded if not (self._secret and name in AUTHORIZING)
-        }
-        return b"%b %b%b" % (route.method, self._path, route.path), fields, forwarded
+        forwarded = [name for name in route.dialect.forwarded if not (self._secret and name in AUTHORIZING)]
+        start = b"%b %b%b" % (route.method, self._path, route.path)
+        return Form(start, fields, forwarded, AUTHORIZING, route.body is not None)
 
 
 class Ways:

@@ -32,6 +32,7 @@ class Keys:
         except OSError as error:
             raise keyfile.unreadable(keyfile.paths(folder)[2], error) from None
         self.failed = ""  # why no key can be taken now
+        self.version = 0  # grows with whatever may have changed them: what was proved before must be proved again
         self.keys: dict[bytes, Key] = {}  # by id
         self.digest: Digester = digester(os.urandom(PEPPER))  # where there are none, one is checked with the same work
         self._size = 0
@@ -77,6 +78,7 @@ class Keys:
 
     def _read(self) -> None:
         """Reads what was added; all of it where it is another file."""
+        self.version += 1
         announced = self.words[1]
         added = self._added() if self._place is not None else None
         if added is None:

@@ -1,3 +1,5 @@
+cimport cython
+
 from tidegate.record._journal cimport Journal
 from tidegate.record._open cimport Begun, OpenRuns
 from tidegate.record._subject cimport Subject
@@ -5,6 +7,7 @@ from tidegate.record._subject cimport Subject
 cdef class Known:
     cdef readonly bytes said
     cdef readonly Subject about
+    cdef readonly long long since
 
 cdef class Evidence:
     cdef readonly Py_ssize_t worker, lost
@@ -13,13 +16,15 @@ cdef class Evidence:
     cdef object _subjects, _loop, _failures, _since
     cdef list _waiting, _policies
     cdef Py_ssize_t _count
-    cdef object _dropped, _late, _destroyed
+    cdef object _dropped, _late
+    cdef long long _destroyed
     cdef bint _turning
     cdef OpenRuns _open
     cdef dict _refused, _known
     cdef double _next
 
-    cpdef Known at_hand(self, caller)
+    @cython.locals(destroyed=cython.longlong)
+    cpdef Known at_hand(self, caller, Known before=*)
     cpdef write(self, make, bint new=*)
     cpdef begun(self, Begun run, unsigned long long seq)
     cpdef ended(self, Begun run)

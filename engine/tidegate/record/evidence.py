@@ -87,9 +87,10 @@ class Ticks(Protocol):
 class Known:
     """A caller in pseudonyms, as a record has them, and the subject whose key its records go through."""
 
-    def __init__(self, who: Who, about: Subject) -> None:
+    def __init__(self, who: Who, about: Subject, since: int) -> None:
         self.said = encode(who)
         self.about = about
+        self.since = since  # so many keys were destroyed before; with one more it says nothing
 
     @property
     def who(self) -> Who:
@@ -101,7 +102,9 @@ class Known:
         who = self.who
         about = self.about
         return Known(
-            Who(who.tenant, who.key, who.user, about.session(session or ""), about.parent(parent or "")), about
+            Who(who.tenant, who.key, who.user, about.session(session or ""), about.parent(parent or "")),
+            about,
+            self.since,
         )
 
 
@@ -273,11 +276,14 @@ class Evidence:
 
     # callers
 
-    def at_hand(self, caller: Caller) -> Known | None:
-        """The caller's pseudonyms, if all its keys are at hand."""
-        if self._destroyed != self._subjects.destroyed or len(self._known) >= REMEMBERED:
+    def at_hand(self, caller: Caller, before: Known | None = None) -> Known | None:
+        """The caller's pseudonyms, if all its keys are at hand; `before` is what was said of the same caller last."""
+        destroyed = self._subjects.destroyed
+        if before is not None and before.since == destroyed:
+            return before
+        if self._destroyed != destroyed or len(self._known) >= REMEMBERED:
             self._known.clear()
-            self._destroyed = self._subjects.destroyed
+            self._destroyed = destroyed
         name = caller.tenant, caller.key, caller.user
         known = self._known.get(name)
         if known is None:
@@ -287,7 +293,7 @@ class Evidence:
                 if subject is None:
                     return None
                 found.append(subject)
-            known = self._known[name] = _known(caller, found)
+            known = self._known[name] = _known(caller, found, destroyed)
         if caller.session or caller.parent:
             return known.within(caller.session, caller.parent)
         return known
@@ -301,7 +307,7 @@ class Evidence:
 
         def next_one() -> None:
             if len(found) == len(names):
-                then(_known(caller, found).within(caller.session, caller.parent))
+                then(_known(caller, found, self._subjects.destroyed).within(caller.session, caller.parent))
             else:
                 self._subjects.find(met, *names[len(found)])
 
@@ -350,11 +356,11 @@ def _names(caller: Caller) -> list[tuple[str, Kind, str]]:
     return names
 
 
-def _known(caller: Caller, found: list[Subject]) -> Known:
+def _known(caller: Caller, found: list[Subject], destroyed: int) -> Known:
     tenant, about = found[0], found[-1]
     key = found[1].pseudonym if caller.key else b""
     user = about.pseudonym if caller.user else b""
-    return Known(Who(tenant.pseudonym, key, user), about)
+    return Known(Who(tenant.pseudonym, key, user), about, destroyed)
 
 
 def stamped(record: Record, at: Stamp) -> Record:

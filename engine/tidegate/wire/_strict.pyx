@@ -11,6 +11,9 @@ Keys are compared unescaped and folded: ASCII letters, and the four other charac
 (U+017F and U+212A in Go; U+0130 and U+0131 too in Java's `equalsIgnoreCase`). Objects that are not decoded (JSON
 schemas, metadata) are held to the grammar only.
 
+On its way it notes where the values of the top level's governed fields stand (`walked`): who decodes them need not look
+for them again.
+
 Two habits keep it fast. A `bytes` object ends in a NUL that JSON allows nowhere, so no step asks whether the body has
 ended. A key is a hash and an offset: few keys are scanned, many go to a table under a secret hash, and nothing is
 copied or allocated for a usual body.
@@ -60,8 +63,6 @@ cdef extern from *:
     int first(uint64_t marks) noexcept nogil
     uint64_t mix(uint64_t a, uint64_t b) noexcept nogil
 
-ctypedef const unsigned char *Text
-
 cdef enum:
     DEPTH = 512  # the deepest nesting that may be asked for; settings allow no more
     SCAN = 16  # so many keys of an object are compared one by one
@@ -77,18 +78,6 @@ cdef uint64_t LOWER = 0x2020202020202020u
 # callers choose their keys; without these two they cannot choose keys whose hashes collide
 cdef uint64_t SEED = int.from_bytes(urandom(8), "little")
 cdef uint64_t FACTOR = int.from_bytes(urandom(8), "little") | 1
-
-cdef struct Names
-
-cdef struct Name:  # a governed name
-    Text text  # NULL: a free slot
-    uint32_t length
-    uint32_t hash
-    Names *child  # of the objects in the field; NULL: not decoded
-
-cdef struct Names:  # the governed names of an object: an open-addressed table
-    Name *slots
-    uint32_t mask
 
 cdef struct Key:  # a key of an open decoded object
     uint32_t hash
@@ -109,6 +98,8 @@ cdef struct Walk:
     uint32_t capacity
     int depth
     int limit
+    int place  # of the key that passed last, among the governed names of its object; -1: it is none of them
+    Spans *spans
     # the fault
     Kind kind
     const char *reason
@@ -404,18 +395,21 @@ cdef inline Text govern(Walk *w, Text text, Frame *frame, Names **child) noexcep
     if not remember(w, frame, hash, text):
         return NULL
     child[0] = NULL
+    w.place = -1
     slot = hash & frame.names.mask
     while frame.names.slots[slot].text != NULL:
         name = &frame.names.slots[slot]
         if name.hash == hash:
             if plain and name.length == length and memcmp(name.text, text, length) == 0:
                 child[0] = name.child
+                w.place = name.place
                 break
             if is_named(text, name.text, name.length, True):
                 if not is_named(text, name.text, name.length, False):
                     w.name = name
                     return fail(w, CASE, NULL, text)
                 child[0] = name.child
+                w.place = name.place
                 break
         slot = (slot + 1) & frame.names.mask
     return p
@@ -488,6 +482,7 @@ cdef Text pass_scalar(Walk *w, Text p) noexcept nogil:
 cdef Text pass_document(Walk *w, Names *names) noexcept nogil:
     cdef Frame *frame = w.frames
     cdef unsigned char c
+    cdef int place = -1
     cdef Text p = pass_space(w.start)
     if p[0] != c"{":
         if p[0] == c"[" or p[0] == c'"' or pass_scalar(w, p) != NULL:
@@ -496,6 +491,9 @@ cdef Text pass_document(Walk *w, Names *names) noexcept nogil:
     while True:
         # a value begins at p, and `names` governs it
         c = p[0]
+        if w.depth == 1 and 0 <= w.place < PLACES:
+            place = w.place
+            w.spans.start[place] = <uint32_t>(p - w.start)
         if c == c"{" or c == c"[":
             if w.depth == w.limit:
                 return fail(w, TOO_DEEP, NULL, p)
@@ -521,6 +519,10 @@ cdef Text pass_document(Walk *w, Names *names) noexcept nogil:
             return NULL
         # a value ended before p, or an empty object or array is about to
         while True:
+            if place >= 0 and w.depth == 1:
+                w.spans.end[place] = <uint32_t>(p - w.start)
+                w.spans.found |= <uint32_t>1 << place
+                place = -1
             p = pass_space(p)
             if p[0] == c",":
                 p = pass_space(p + 1)
@@ -543,7 +545,7 @@ cdef Text pass_document(Walk *w, Names *names) noexcept nogil:
             frame -= 1
 
 
-cdef void begin(Walk *w, bytes body, int depth) noexcept:
+cdef void begin(Walk *w, bytes body, int depth, Spans *spans) noexcept:
     w.start = <Text>PyBytes_AS_STRING(body)
     w.end = w.start + PyBytes_GET_SIZE(body)
     w.keys = w.inline_keys
@@ -551,6 +553,8 @@ cdef void begin(Walk *w, bytes body, int depth) noexcept:
     w.capacity = INLINE
     w.depth = 0
     w.limit = depth
+    w.spans = spans
+    spans.found = 0
 
 
 cdef void release(Walk *w) noexcept:
@@ -570,10 +574,6 @@ cdef class Shape:
     array depth. A Shape without fields still lets no key stand twice.
     """
 
-    cdef readonly object fields
-    cdef tuple texts
-    cdef Names names
-
     def __cinit__(self, fields):
         cdef uint32_t size = 1
         cdef Shape child
@@ -587,10 +587,10 @@ cdef class Shape:
         if self.names.slots == NULL:
             raise MemoryError
         self.names.mask = size - 1
-        for text, child in zip(self.texts, self.fields.values()):
-            self.add(text, child)
+        for place, (text, child) in enumerate(zip(self.texts, self.fields.values())):
+            self.add(text, child, place)
 
-    cdef void add(self, bytes text, Shape child):
+    cdef void add(self, bytes text, Shape child, int place):
         cdef bytes quoted = text.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
         cdef uint32_t hash = hash_key(<Text>PyBytes_AS_STRING(quoted))
         cdef uint32_t slot = hash & self.names.mask
@@ -599,6 +599,7 @@ cdef class Shape:
         self.names.slots[slot].text = <Text>PyBytes_AS_STRING(text)
         self.names.slots[slot].length = <uint32_t>PyBytes_GET_SIZE(text)
         self.names.slots[slot].hash = hash
+        self.names.slots[slot].place = place
         self.names.slots[slot].child = NULL if child is None else &child.names
 
     def __dealloc__(self):
@@ -608,11 +609,6 @@ cdef class Shape:
 @cython.final
 cdef class Fault:
     """Why a body is refused: the kind, the offset of the byte where it shows, and the key it is about or ""."""
-
-    cdef readonly str kind
-    cdef readonly Py_ssize_t position
-    cdef readonly str key
-    cdef str reason
 
     def __cinit__(self, str kind not None, Py_ssize_t position, str key not None, str reason not None):
         self.kind = kind
@@ -662,12 +658,18 @@ cdef Fault fault_of(Walk *w):
 
 def check(bytes body not None, Shape shape not None, int depth):
     """None if the body has one meaning to every reader, else the first fault in it."""
+    cdef Spans spans
+    return walked(body, shape, depth, &spans)
+
+
+cdef Fault walked(bytes body, Shape shape, int depth, Spans *spans):
+    """As `check`; where there is no fault, `spans` says where the values stand of the names of `shape`."""
     cdef Walk walk
     if not 1 <= depth <= DEPTH:
         raise ValueError(f"depth is {depth}, not 1 to {DEPTH}")
     if len(body) > UINT32_MAX:
         raise ValueError("a body is at most 4 GiB")
-    begin(&walk, body, depth)
+    begin(&walk, body, depth, spans)
     if pass_document(&walk, &shape.names) != NULL:
         release(&walk)
         return None
@@ -704,11 +706,12 @@ cdef Text pass_value(Walk *w, Text p) noexcept nogil:
 def locate(bytes body not None, bytes key not None):
     """Where the value of a top-level key begins and ends, or None; the body has passed `check`, the key is ASCII."""
     cdef Walk walk
+    cdef Spans spans
     cdef Text p
     cdef Text text
     cdef Text value
     cdef bint found
-    begin(&walk, body, 0)
+    begin(&walk, body, 0, &spans)
     p = pass_space(walk.start)
     while p[0] == c"{" or p[0] == c",":
         p = pass_space(p + 1)

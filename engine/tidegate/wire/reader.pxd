@@ -1,4 +1,10 @@
+from tidegate.wire._governed cimport Fields
+from tidegate.wire._strict cimport Fault
+
 cdef class Reader:
-    cdef object _shape, _decode, _depth
+    cdef Fields _fields
+    cdef object _decode
+    cdef int _depth
 
     cpdef read(self, bytes body)
+    cdef _decoded(self, bytes body)

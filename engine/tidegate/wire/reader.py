@@ -3,7 +3,8 @@
 import msgspec
 
 from tidegate.errors import BadBody
-from tidegate.wire._strict import check
+from tidegate.wire._governed import Fields
+from tidegate.wire._strict import Fault
 from tidegate.wire.dialect import Governed
 from tidegate.wire.shape import shape_of
 
@@ -12,15 +13,21 @@ class Reader:
     """For one body Struct."""
 
     def __init__(self, body: type[Governed], depth: int) -> None:
-        self._shape = shape_of(body)
+        self._fields = Fields(body, shape_of(body))
         self._depth = depth
         self._decode = msgspec.json.Decoder(body).decode
 
     def read(self, body: bytes) -> Governed:
         """The governed fields; raises BadBody."""
-        fault = check(body, self._shape, self._depth)
-        if fault is not None:
-            raise BadBody(fault.explain())
+        read = self._fields.read(body, self._depth)
+        if read is None:
+            return self._decoded(body)
+        if isinstance(read, Fault):
+            raise BadBody(read.explain())
+        return read  # type: ignore[no-any-return]
+
+    def _decoded(self, body: bytes) -> Governed:
+        """A body of one meaning, by msgspec."""
         try:
             return self._decode(body)
         except msgspec.MsgspecError as error:

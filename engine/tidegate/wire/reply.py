@@ -8,18 +8,15 @@ from http import HTTPStatus
 from typing import Final
 
 from tidegate.errors import TidegateError
+from tidegate.wire._written import answer
 
-STATUS_LINES: Final = {
-    status: b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode() if status in set(HTTPStatus) else b"-")
-    for status in range(100, 600)
-}
+PHRASES: Final = {int(each): each.phrase.encode() for each in HTTPStatus}
+STATUS_LINES: Final = [b"HTTP/1.1 %d %b\r\n" % (status, PHRASES.get(status, b"-")) for status in range(600)]
 JSON: Final = b"Content-Type: application/json\r\n"
 RUN: Final = b"x-tidegate-run-id: "
 TRACKED: Final = b"\r\nx-tidegate-tracked: true\r\n"
 CLOSE: Final = TRACKED + b"Connection: close\r\n"
 END_OF_LINE: Final = b"\r\n"
-EMPTY_LINE: Final = b"\r\n\r\n"
-LENGTH: Final = b"Content-Length: "
 END_OF_CHUNKS: Final = b"0\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 AGAIN: Final = {None: b"", True: b"x-should-retry: true\r\n", False: b"x-should-retry: false\r\n"}  # clients obey it
@@ -50,11 +47,9 @@ def printable(text: str) -> bytes:
     return text[:LONGEST].encode("ascii", "replace").translate(PRINTABLE)
 
 
-def whole(status: int, fields: bytes, run: bytes, body: bytes, close: bool) -> bytes:
-    """An answer whose body is at hand."""
-    length = str(len(body)).encode()
-    end = CLOSE if close else TRACKED
-    return b"".join((STATUS_LINES[status], fields, RUN, run, end, LENGTH, length, EMPTY_LINE, body))
+def whole(status: int, fields: bytes, run: bytes, body: bytes, close: bool, more: bytes = b"") -> bytes:
+    """An answer whose body is at hand; `more` stands behind `fields`."""
+    return answer(STATUS_LINES[status], fields, more, run, CLOSE if close else TRACKED, body)
 
 
 def head(status: int, fields: bytes, run: bytes, framing: bytes, close: bool) -> bytes:
