@@ -7,14 +7,17 @@ import pytest
 
 ENGINE = Path(__file__).parent.parent / "engine" / "tidegate"
 STEPS = {"accept", "identify", "decide", "limit", "forward", "count", "record"}
-SHARED = {"wire", "model", "clock", "counters", "draws", "errors", "settings"}
+SHARED = {"wire", "model", "values", "clock", "counters", "draws", "errors", "settings"}
 ALLOWED = {
     **dict.fromkeys(STEPS, SHARED),  # steps do not import one another; pipeline.py joins them
     "forward": SHARED | {"configuration"},  # resolves the references to credentials
     "decide": SHARED | {"rego"},
+    "record": SHARED | {"_values"},
+    "_values": {"model", "record", "values", "wire"},
     "rego": set(),  # the language knows nothing of gateways
     "wire": {"errors"},
     "model": {"wire"},
+    "values": set(),
     "clock": set(),
     "counters": set(),
     "draws": {"model"},  # the names of measures
@@ -25,7 +28,7 @@ ALLOWED = {
     "run": SHARED | STEPS | {"standings"},
     "pipeline": SHARED | STEPS | {"run"},
     "turns": {"clock", "errors", "record"},
-    "governed": SHARED | {"record", "run", "engine"},  # its engine for the types alone
+    "governed": SHARED | {"record", "run", "forward", "engine"},  # its engine for the types alone
     "engine": SHARED | STEPS | {"run", "turns", "governed", "serve"},  # of serve what a worker is made of, no process
 }
 IMPORT = re.compile(r"^\s*(?:from|cimport|import)\s+tidegate\.(\w+)", re.M)

@@ -5,7 +5,9 @@ without them: with a msgspec that keeps fields otherwise a gateway does not star
 """
 
 from tidegate import model
-from tidegate.values cimport Caller, Decision, Estimate, Outcome, Usage
+from tidegate.record import records
+from tidegate.record.values cimport Attempt, Seen
+from tidegate.values cimport Caller, Decision, Estimate, Outcome, Reason, Usage
 from tidegate.wire import dialect
 from tidegate.wire.values cimport Governed, Route
 
@@ -33,6 +35,8 @@ cdef Estimate estimate = named(model.Estimate)
 prove(estimate, (estimate.prompt_tokens, estimate.prompt_kind, estimate.output_tokens, estimate.cost))
 cdef Outcome outcome = named(model.Outcome)
 prove(outcome, (outcome.status, outcome.error, outcome.client_left, outcome.reached))
+cdef Reason reason = named(model.Reason)
+prove(reason, (reason.code, reason.message, reason.rule))
 cdef Usage usage = named(model.Usage)
 prove(usage, (
     usage.input_tokens, usage.output_tokens, usage.kind, usage.cached_tokens, usage.cache_write_tokens,
@@ -46,3 +50,7 @@ prove(route, (
     route.method, route.path, route.endpoint, route.dialect, route.body, route.query, route.stream_error,
     route.ask_usage, route.lower_output, route.finish,
 ))
+cdef Attempt attempt = named(records.Attempt)
+prove(attempt, (attempt.integration, attempt.status, attempt.error))
+cdef Seen seen = named(records.Seen)
+prove(seen, (seen.name, seen.used, seen.remaining, seen.reset))

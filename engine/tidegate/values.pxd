@@ -25,6 +25,10 @@ cdef extern from *:
     } TidegateOutcome;
     typedef struct {
         PyObject_HEAD
+        PyObject *code, *message, *rule;
+    } TidegateReason;
+    typedef struct {
+        PyObject_HEAD
         PyObject *cache_write_1h_tokens, *cache_write_tokens, *cached_tokens, *input_audio_tokens, *input_image_tokens,
             *input_tokens, *kind, *output_audio_tokens, *output_image_tokens, *output_tokens, *reasoning_tokens,
             *service, *web_searches;
@@ -41,6 +45,9 @@ cdef extern from *:
 
     ctypedef class tidegate.model.Outcome [object TidegateOutcome, check_size error]:
         cdef object status, error, client_left, reached
+
+    ctypedef class tidegate.model.Reason [object TidegateReason, check_size error]:
+        cdef object code, message, rule
 
     ctypedef class tidegate.model.Usage [object TidegateUsage, check_size error]:
         cdef object input_tokens, output_tokens, kind, cached_tokens, cache_write_tokens, cache_write_1h_tokens

@@ -6,6 +6,7 @@ from tidegate.model cimport Call
 from tidegate.record._open cimport Begun
 from tidegate.record._subject cimport Sha256
 from tidegate.record.evidence cimport Evidence, Known
+from tidegate.values cimport Decision, Estimate, Outcome, Usage
 
 cdef extern from "leaf.h" nogil:
     ctypedef struct Leaf:
@@ -26,7 +27,8 @@ cdef class Account:
     cdef Evidence _evidence
     cdef Call _call
     cdef Known _known
-    cdef object _decision, _estimate
+    cdef Decision _decision
+    cdef Estimate _estimate
     cdef str _capture, _told, _stopped
     cdef bytes _policy
     cdef Way _way
@@ -42,7 +44,7 @@ cdef class Account:
     cdef int64_t _began, _start
     cdef readonly int64_t decided_at, sent_at, first_at, last_at  # ns from its beginning, 0: not yet
 
-    cpdef decided(self, decision, estimate)
+    cpdef decided(self, Decision decision, Estimate estimate)
     cpdef seen(self, tuple states)
     cpdef routed(self, str integration, str model, str prices)
     cpdef held(self, Draws draws)
@@ -52,17 +54,20 @@ cdef class Account:
     cpdef stopped(self, str why, tuple reasons)
     cpdef flagged(self, tuple reasons)
     cpdef unsigned long long intent(self, bytes body, tuple edits) except? 0
-    cpdef unsigned long long outcome(self, ended, reported, counted, cost, Draws draws=*, bint shared=*) except? 0
+    cpdef unsigned long long outcome(
+        self, Outcome ended, Usage reported, Usage counted, cost, Draws draws=*, bint shared=*
+    ) except? 0
     cpdef unsigned long long refused(self, error, Draws draws=*) except? 0
     cdef int _ask(self) except -1
     cdef unsigned long long _write(self, Leaf* leaf, unsigned char* start, bint new) except? 0
     cdef int _put_head(self, Leaf* leaf, size_t fields, const char* kind, size_t length) except -1
     cdef int _put_intent(self, Leaf* leaf) except -1
     cdef int _put_outcome(
-        self, Leaf* leaf, ended, error, reported, counted, cost, Draws draws, bint shared, int64_t last
+        self, Leaf* leaf, Outcome ended, error, Usage reported, Usage counted, cost, Draws draws, bint shared,
+        int64_t last,
     ) except -1
     cdef int _put_decisions(self, Leaf* leaf) except -1
     cdef int _put_cut(self, Leaf* leaf) except -1
-    cdef int _put_attempts(self, Leaf* leaf, ended, error) except -1
+    cdef int _put_attempts(self, Leaf* leaf, Outcome ended, error) except -1
     cdef int _put_bodies(self, Leaf* leaf, bint whole) except -1
     cdef int _put_words(self, Leaf* leaf) except -1

@@ -1,4 +1,4 @@
-# cython: boundscheck=False, wraparound=False
+# cython: boundscheck=False, wraparound=False, nonecheck=True
 """What is recorded of one call: gathered on its way, said in an intent before it leaves and an outcome after.
 
 Compiled, because every call has both, and told in Python they cost five times as much: for each of the hundred values a
@@ -10,7 +10,7 @@ from functools import partial
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.object cimport PyObject, PyTypeObject
+from cpython.object cimport PyObject
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
 from tidegate.draws cimport Draw, Draws
@@ -25,17 +25,19 @@ from tidegate.record._subject cimport (
     sha256_end,
     sha256_prepare,
 )
+from tidegate.record.values cimport Attempt, Seen
+from tidegate.values cimport Decision, Estimate, Outcome, Reason, Usage
 
 
 from msgspec.msgpack import encode as encoded
 
 from tidegate.draws import MEASURES
-from tidegate.model import Decision, Estimate, Outcome, Reason, Usage
+import tidegate._values  # it proves the fields that are read here
+import tidegate.model
 from tidegate.record import leaves, records
 from tidegate.record.evidence import stamped
 from tidegate.record.leaves import MOST_DRAWS, decode, encode, plain, raw_digest, words
 from tidegate.record.unrecorded import Unrecorded
-from tidegate.wire.dialect import Route
 
 cdef extern from "leaf.h" nogil:
     void put_raw(Leaf*, const void*, size_t)
@@ -54,14 +56,6 @@ cdef extern from "leaf.h" nogil:
 
 cdef extern from *:
     """
-    #include <structmember.h>
-
-    /* Where a Struct keeps a field; -1 where that is not a field of a Struct. */
-    static Py_ssize_t place_of(PyObject *member) {
-        if (!Py_IS_TYPE(member, &PyMemberDescr_Type)) return -1;
-        PyMemberDef *found = ((PyMemberDescrObject *)member)->d_member;
-        return found->type == T_OBJECT_EX ? found->offset : -1;
-    }
     /* The value of an int of at most 60 bits, which nearly all are. */
     static inline int small_int(PyObject *number, int64_t *value) {
         if (!PyLong_CheckExact(number)) return 0;
@@ -79,16 +73,8 @@ cdef extern from *:
         }
     #endif
     }
-    static inline PyObject *field_at(PyObject *of, Py_ssize_t place) {
-        PyObject *found = *(PyObject **)((char *)of + place);
-        return found ? found : Py_None;
-    }
     """
-    Py_ssize_t place_of(object)
     int small_int(PyObject*, int64_t*) noexcept
-    PyObject* field_at(PyObject*, Py_ssize_t) noexcept
-    PyTypeObject* Py_TYPE(PyObject*) noexcept
-    bint PyObject_TypeCheck(PyObject*, PyTypeObject*) noexcept
     bint PyUnicode_Check(PyObject*) noexcept
     bint PyUnicode_IS_COMPACT_ASCII(PyObject*) noexcept
     void* PyUnicode_1BYTE_DATA(PyObject*) noexcept
@@ -110,49 +96,6 @@ cdef unsigned long long VERSION = records.VERSION
 cdef Py_ssize_t MOST = MOST_DRAWS
 cdef Py_ssize_t MOST_REASONS = leaves.MOST_REASONS
 cdef Py_ssize_t MOST_SEEN = leaves.MOST_SEEN
-
-
-# what is read of the values that steps exchange: Structs, whose fields are read where they are
-
-cdef struct Shape:
-    PyTypeObject* kind
-    int count
-    Py_ssize_t[13] places
-
-
-cdef Shape shape(kind, names) except *:
-    cdef Shape made
-    made.kind = <PyTypeObject*>kind
-    made.count = 0
-    for name in names:
-        made.places[made.count] = place_of(getattr(kind, name))
-        if made.places[made.count] < 0:
-            raise TypeError(f"`{name}` is not a field of {kind.__name__}")
-        made.count += 1
-    return made
-
-
-cdef Shape DECISION = shape(Decision, ("action", "reasons", "shadow", "digest", "evidence", "capture"))
-cdef Shape ESTIMATE = shape(Estimate, ("prompt_kind", "prompt_tokens", "output_tokens", "cost"))
-cdef Shape REASON = shape(Reason, ("code", "rule"))
-cdef Shape OUTCOME = shape(Outcome, ("status", "error", "client_left"))
-cdef Shape ROUTE = shape(Route, ("endpoint",))
-cdef Shape USAGE = shape(
-    Usage,
-    (
-        "kind", "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens",
-        "input_audio_tokens", "input_image_tokens", "reasoning_tokens", "output_audio_tokens", "output_image_tokens",
-        "web_searches", "service",
-    ),
-)
-cdef Shape SEEN = shape(records.Seen, records.Seen.__struct_fields__)
-cdef Shape ATTEMPT = shape(records.Attempt, records.Attempt.__struct_fields__)
-
-
-cdef inline int check(PyObject* value, Shape* shape) except -1:
-    if Py_TYPE(value) != shape.kind and not PyObject_TypeCheck(value, shape.kind):
-        raise TypeError(f"{(<object>shape.kind).__name__} expected, not {type(<object>value).__name__}")
-    return 0
 
 
 cdef inline int put_string(Leaf* leaf, PyObject* text) except -1:
@@ -203,32 +146,38 @@ cdef inline void put_said(Leaf* leaf, bytes encoded) noexcept:
     put_raw(leaf, PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded))
 
 
-cdef int put_used(Leaf* leaf, usage) except -1:
-    cdef PyObject* of = <PyObject*>usage
-    cdef uint64_t[11] counts
-    cdef int field
+cdef int put_used(Leaf* leaf, Usage usage) except -1:
     if usage is None:
         put_nil(leaf)
         return 0
-    check(of, &USAGE)
+    cdef uint64_t[11] counts = [
+        count_of(<PyObject*>usage.input_tokens),
+        count_of(<PyObject*>usage.output_tokens),
+        count_of(<PyObject*>usage.cached_tokens),
+        count_of(<PyObject*>usage.cache_write_tokens),
+        count_of(<PyObject*>usage.cache_write_1h_tokens),
+        count_of(<PyObject*>usage.input_audio_tokens),
+        count_of(<PyObject*>usage.input_image_tokens),
+        count_of(<PyObject*>usage.reasoning_tokens),
+        count_of(<PyObject*>usage.output_audio_tokens),
+        count_of(<PyObject*>usage.output_image_tokens),
+        count_of(<PyObject*>usage.web_searches),
+    ]
     put_array(leaf, 13)
-    put_string(leaf, field_at(of, USAGE.places[0]))
-    for field in range(11):
-        counts[field] = count_of(field_at(of, USAGE.places[1 + field]))
+    put_string(leaf, <PyObject*>usage.kind)
     put_uints(leaf, counts, 11)
-    return put_name(leaf, field_at(of, USAGE.places[12]), 32)
+    return put_name(leaf, <PyObject*>usage.service, 32)
 
 
-cdef int put_expected(Leaf* leaf, estimate) except -1:
+cdef int put_expected(Leaf* leaf, Estimate estimate) except -1:
     """An estimate, as a usage of which only so much is known."""
-    cdef PyObject* of = <PyObject*>estimate
     if estimate is None:
         put_nil(leaf)
         return 0
     put_array(leaf, 13)
-    put_string(leaf, field_at(of, ESTIMATE.places[0]))
-    put_count(leaf, field_at(of, ESTIMATE.places[1]))
-    put_known(leaf, field_at(of, ESTIMATE.places[2]))
+    put_string(leaf, <PyObject*>estimate.prompt_kind)
+    put_count(leaf, <PyObject*>estimate.prompt_tokens)
+    put_known(leaf, <PyObject*>estimate.output_tokens)
     put_raw(leaf, b"\0\0\0\0\0\0\0\0\0\xa0", 10)
     return 0
 
@@ -241,18 +190,17 @@ cdef inline int put_known(Leaf* leaf, PyObject* number) except -1:
     return put_count(leaf, number)
 
 
-cdef int put_reasons(Leaf* leaf, PyObject* given) except -1:
+cdef int put_reasons(Leaf* leaf, given) except -1:
     """So many of them as are written."""
-    cdef tuple reasons = <tuple?><object>given
+    cdef tuple reasons = <tuple?>given
     cdef Py_ssize_t index, count = min(len(reasons), MOST_REASONS)
-    cdef PyObject* of
+    cdef Reason reason
     put_array(leaf, count)
     for index in range(count):
-        of = <PyObject*>reasons[index]
-        check(of, &REASON)
+        reason = reasons[index]
         put_array(leaf, 2)
-        put_name(leaf, field_at(of, REASON.places[0]), 64)
-        put_name(leaf, field_at(of, REASON.places[1]), 64)
+        put_name(leaf, <PyObject*>reason.code, 64)
+        put_name(leaf, <PyObject*>reason.rule, 64)
     return 0
 
 
@@ -272,19 +220,18 @@ cdef void put_draws(Leaf* leaf, Draws draws) noexcept:
 
 cdef int put_seen(Leaf* leaf, tuple states) except -1:
     cdef Py_ssize_t index, count = min(len(states), MOST_SEEN)
-    cdef PyObject* of
+    cdef Seen seen
     cdef PyObject* left
     cdef int64_t remaining
     put_array(leaf, count)
     for index in range(count):
-        of = <PyObject*>states[index]
-        check(of, &SEEN)
+        seen = states[index]
+        left = <PyObject*>seen.remaining
         put_array(leaf, 4)
-        put_name(leaf, field_at(of, SEEN.places[0]), 96)
-        put_count(leaf, field_at(of, SEEN.places[1]))
-        left = field_at(of, SEEN.places[2])
+        put_name(leaf, <PyObject*>seen.name, 96)
+        put_count(leaf, <PyObject*>seen.used)
         put_int(leaf, remaining if small_int(left, &remaining) else PyLong_AsLongLong(left))  # -1: nobody knows
-        put_count(leaf, field_at(of, SEEN.places[3]))
+        put_count(leaf, <PyObject*>seen.reset)
     return 0
 
 
@@ -375,20 +322,17 @@ cdef class Account:
 
     # as it becomes known
 
-    cpdef decided(self, decision, estimate):
-        cdef PyObject* of = <PyObject*>decision
-        check(of, &DECISION)
-        check(<PyObject*>estimate, &ESTIMATE)
+    cpdef decided(self, Decision decision, Estimate estimate):
+        if decision is None or estimate is None:
+            raise TypeError("a decision is told with the estimate that it had")
         self._decision = decision
         self._estimate = estimate
-        self._policy = POLICY.raw(field_at(of, DECISION.places[3]))
-        evidence = <object>field_at(of, DECISION.places[4])
-        if evidence is not None:
-            self.mode = evidence
-        capture = <object>field_at(of, DECISION.places[5])
-        if capture is not None:
-            self._capture = capture
-            self._kept = capture != "none"
+        self._policy = POLICY.raw(<PyObject*>decision.digest)
+        if decision.evidence is not None:
+            self.mode = decision.evidence
+        if decision.capture is not None:
+            self._capture = decision.capture
+            self._kept = self._capture != "none"
         else:
             self._capture = ""
             self._kept = True
@@ -456,15 +400,14 @@ cdef class Account:
         return seq
 
     cpdef unsigned long long outcome(
-        self, ended, reported, counted, cost, Draws draws=None, bint shared=False
+        self, Outcome ended, Usage reported, Usage counted, cost, Draws draws=None, bint shared=False
     ) except? 0:
         cdef unsigned char room[ROOM]
         cdef unsigned long long seq
         cdef Leaf leaf = leaf_in(room)
         cdef int64_t last = now() - self._start
         self.last_at = last
-        check(<PyObject*>ended, &OUTCOME)
-        error = <object>field_at(<PyObject*>ended, OUTCOME.places[1])
+        error = ended.error
         if draws is None:
             draws = NOTHING
         self._put_outcome(&leaf, ended, error, reported, counted, cost, draws, shared, last)
@@ -485,7 +428,7 @@ cdef class Account:
         if self._kept:
             self._ask()
         self._told = error.message
-        return self.outcome(Outcome(error.status, error.code), None, None, 0, draws)
+        return self.outcome(tidegate.model.Outcome(error.status, error.code), None, None, 0, draws)
 
     cdef int _ask(self) except -1:
         """Commits to what the client asked, once."""
@@ -530,23 +473,22 @@ cdef class Account:
         if self._estimate is None:
             put_byte(leaf, 0)
         else:
-            put_known(leaf, field_at(<PyObject*>self._estimate, ESTIMATE.places[3]))
+            put_known(leaf, <PyObject*>self._estimate.cost)
         return self._put_bodies(leaf, False)
 
     cdef int _put_outcome(
-        self, Leaf* leaf, ended, error, reported, counted, cost, Draws draws, bint shared, int64_t last
+        self, Leaf* leaf, Outcome ended, error, Usage reported, Usage counted, cost, Draws draws, bint shared,
+        int64_t last,
     ) except -1:
-        cdef PyObject* end = <PyObject*>ended
         self._put_head(leaf, 35, b"outcome", 7)
-        check(<PyObject*>self._call.route, &ROUTE)
-        put_string(leaf, field_at(<PyObject*>self._call.route, ROUTE.places[0]))
+        put_string(leaf, <PyObject*>self._call.route.endpoint)
         put_said(leaf, self._way.said_model)
         put_bool(leaf, self._call.stream)
-        put_count(leaf, field_at(end, OUTCOME.places[0]))
+        put_count(leaf, <PyObject*>ended.status)
         if error is None:
             error = ""
         put_string(leaf, <PyObject*>error)
-        put_bool(leaf, <object>field_at(end, OUTCOME.places[2]) is True)
+        put_bool(leaf, ended.client_left is True)
         self._put_decisions(leaf)
         put_draws(leaf, draws)
         put_bool(leaf, draws.overdraft)
@@ -570,13 +512,14 @@ cdef class Account:
         self._put_bodies(leaf, True)
         self._put_cut(leaf)
         put_string(leaf, <PyObject*>self._stopped)
-        put_reasons(leaf, <PyObject*>self._flags)
+        put_reasons(leaf, self._flags)
         return put_seen(leaf, self._seen)
 
     cdef int _put_decisions(self, Leaf* leaf) except -1:
         """The decision, and its shadow's or nil."""
-        cdef PyObject* of = <PyObject*>self._decision
-        if self._decision is None:
+        cdef Decision decision = self._decision
+        cdef Decision shadow
+        if decision is None:
             put_array(leaf, 3)
             put_text(leaf, b"none", 4)
             put_own(leaf, b"")
@@ -584,29 +527,28 @@ cdef class Account:
             put_nil(leaf)
             return 0
         put_array(leaf, 3)
-        put_string(leaf, field_at(of, DECISION.places[0]))
+        put_string(leaf, <PyObject*>decision.action)
         put_own(leaf, self._policy)
-        put_reasons(leaf, field_at(of, DECISION.places[1]))
-        of = field_at(of, DECISION.places[2])
-        if <object>of is None:
+        put_reasons(leaf, decision.reasons)
+        shadow = decision.shadow
+        if shadow is None:
             put_nil(leaf)
             return 0
-        check(of, &DECISION)
         put_array(leaf, 3)
-        put_string(leaf, field_at(of, DECISION.places[0]))
-        put_own(leaf, <bytes?>raw_digest(<object>field_at(of, DECISION.places[3])))
-        return put_reasons(leaf, field_at(of, DECISION.places[1]))
+        put_string(leaf, <PyObject*>shadow.action)
+        put_own(leaf, <bytes?>raw_digest(shadow.digest))
+        return put_reasons(leaf, shadow.reasons)
 
     cdef int _put_cut(self, Leaf* leaf) except -1:
         """What is left out already, because of its number."""
         cdef Py_ssize_t reasons = 0, shadow = 0
         cdef Py_ssize_t flags = max(0, len(self._flags) - MOST_REASONS), seen = max(0, len(self._seen) - MOST_SEEN)
-        cdef PyObject* of = <PyObject*>self._decision
+        cdef Decision other
         if self._decision is not None:
-            reasons = max(0, len(<object>field_at(of, DECISION.places[1])) - MOST_REASONS)
-            of = field_at(of, DECISION.places[2])
-            if <object>of is not None:
-                shadow = max(0, len(<object>field_at(of, DECISION.places[1])) - MOST_REASONS)
+            reasons = max(0, len(<tuple>self._decision.reasons) - MOST_REASONS)
+            other = self._decision.shadow
+            if other is not None:
+                shadow = max(0, len(<tuple>other.reasons) - MOST_REASONS)
         if not (reasons or shadow or flags or seen):
             put_nil(leaf)
             return 0
@@ -618,20 +560,19 @@ cdef class Account:
         put_uint(leaf, seen)
         return 0
 
-    cdef int _put_attempts(self, Leaf* leaf, ended, error) except -1:
-        cdef PyObject* of
+    cdef int _put_attempts(self, Leaf* leaf, Outcome ended, error) except -1:
+        cdef Attempt attempt
         put_array(leaf, len(self._attempts) + self._leaving)
         for attempt in self._attempts:
-            of = <PyObject*>attempt
             put_array(leaf, 3)
-            put_name(leaf, field_at(of, ATTEMPT.places[0]), 96)
-            put_count(leaf, field_at(of, ATTEMPT.places[1]))
-            put_string(leaf, field_at(of, ATTEMPT.places[2]))
+            put_name(leaf, <PyObject*>attempt.integration, 96)
+            put_count(leaf, <PyObject*>attempt.status)
+            put_string(leaf, <PyObject*>attempt.error)
         if self._leaving:
             put_array(leaf, 3)
             put_said(leaf, self._way.said_integration)
             if self._answered:
-                put_count(leaf, field_at(<PyObject*>ended, OUTCOME.places[0]))
+                put_count(leaf, <PyObject*>ended.status)
             else:
                 put_byte(leaf, 0)
             put_string(leaf, <PyObject*>error)
@@ -659,7 +600,7 @@ cdef class Account:
         cdef unsigned char digest[32]
         cdef tuple reasons = ()
         if self._decision is not None:
-            reasons = <tuple?><object>field_at(<PyObject*>self._decision, DECISION.places[1])
+            reasons = <tuple?>self._decision.reasons
         model = "" if self._call.model == self._way.stands else self._call.model
         if not (model or reasons or self._told or self._flags):
             put_own(leaf, b"")
