@@ -1,9 +1,12 @@
 """What a process counts: nothing is lost, whoever reads or takes over, and whatever has no place is counted too."""
 
+import itertools
 import multiprocessing
 import os
+import random
 import signal
 import time
+from collections import Counter
 
 import pytest
 
@@ -55,6 +58,27 @@ def test_what_is_counted_is_what_is_read() -> None:
     assert found["answer", ("chat.completions",)] == [0, 0, 50, 0, 0, 50]
     assert found["way", ("main",)][:10] == [250, 25] * 4 + [700, 100]
     assert found["refusal", ("key_invalid",)] == [100]
+
+
+def test_calls_of_every_kind_are_told_apart_whoever_names_them() -> None:
+    """Rows are found by the objects that name them: others that say the same find them, and more than are remembered."""
+    [block] = blocks(1)
+    counters = Counters(block)
+    kinds = list(itertools.product([f"endpoint-{n}" for n in range(4)], ["one", "two", ""], ["allow", "warn", "none"]))
+    statuses = [(200, "complete"), (500, "provider_error")]
+    expected: Counter[tuple[str, ...]] = Counter()
+    chance = random.Random(7)
+    for _ in range(2000):
+        kind, (status, outcome) = chance.choice(kinds), chance.choice(statuses)
+        if chance.random() < 0.3:
+            kind = tuple(["".join(list(each)) for each in kind])
+        ended(counters, *kind, status=status)
+        expected[*kind, outcome] += 1
+    assert calls(block) == expected
+    found = summed(rows(block))
+    for name in ("one", "two", ""):
+        counted = sum(count for kind, count in expected.items() if kind[1] == name)
+        assert sum(found["way", (name,)][LAST : LAST + len(SLOW) + 1]) == counted
 
 
 @pytest.mark.parametrize("bounds", [SLOW, FAST])

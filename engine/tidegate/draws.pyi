@@ -1,12 +1,15 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from typing_extensions import disjoint_base
+
 from tidegate.model import Measure
 
 MEASURES: Final[tuple[Measure, ...]]
 
 _Drawn = tuple[bytes, Measure, int, int, int]
 
+@disjoint_base
 class Draws:
     """Of each bucket: its key, its measure, what is held, what was used (0 until that is known), and the end of its
     window in seconds (0: it has none).

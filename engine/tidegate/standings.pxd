@@ -16,6 +16,6 @@ cdef class Told(Standings):
     cdef Holder _holder
     cdef Account _account
 
-    cdef begin(self, dict declared, Call call, caller, Holder holder, Account account)
+    cpdef begin(self, dict declared, Call call, caller, Holder holder, Account account)
     @cython.locals(declared=Declared, drawn=Drawn, standing=Standing, used=int64_t, left=int64_t, reset=int64_t)
-    cdef list look(self)
+    cpdef list look(self)

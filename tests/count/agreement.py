@@ -129,9 +129,25 @@ def whitespace(build: Build) -> Iterator[Difference]:
             yield "white space", text.encode()
 
 
+def words(build: Build) -> Iterator[Difference]:
+    """Words of ASCII letters, of about as many as are looked at together, between all that changes where they end."""
+    for word in texts.lettered():
+        for before in texts.BEFORE_WORDS:
+            for after in texts.AFTER_WORDS:
+                text = (before + word + after).encode()
+                counter = build.counter()
+                counter.feed(text[: len(word)])
+                if counter.count != build.right(text[: len(word)]):
+                    yield "word, cut", text
+                counter.feed(text[len(word) :])
+                if counter.count != build.right(text) or not build.agrees(text):
+                    yield "word", text
+
+
 CHECKS: tuple[Callable[[Build], Iterator[Difference]], ...] = (
     lambda build: prefixes(build, seed=1, wanted=20_000),
     whitespace,
+    words,
     ends,
     lambda build: endless(build, seed=2, wanted=150),
 )

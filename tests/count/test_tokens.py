@@ -46,6 +46,11 @@ def test_white_space_in_every_arrangement(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_words_of_ascii_letters_whatever_stands_around_them(name: str) -> None:
+    assert first(agreement.words(build(name))) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_whatever_follows_a_long_piece(name: str) -> None:
     assert first(agreement.ends(build(name))) is None
 

@@ -73,6 +73,12 @@ AFTER = (
     *("", "'s", "'re", "'x", "'ſ", "' ", " y", "y", "Y", "中", "!", "\n", "1", "\n\n z", "  z", " !", "\u3000!", "/"),
     *("亚洲AV", "Ab", "AB's"),
 )
+# what may stand before and after words of ASCII letters
+BEFORE_WORDS = ("", " ", "  ", ".", "'", "\t", "1", "é", "\n", "x ")
+AFTER_WORDS = (
+    *("", " ", "  a", "'s", "'re there", "'", "é", "\u0301 or not", "Ab and some more", "1", ". The next one", "_"),
+    *(".\n", "ſ", " \n", ".. of"),
+)
 ALPHABETS = (
     *(
         "abcXYZ中ʰ",
@@ -137,6 +143,13 @@ def whitespace() -> Iterator[str]:
     for _ in range(5):
         texts = [text + one for text in texts for one in (" ", "\n", "\r", "\u3000", "a", "!")]
         yield from texts
+
+
+def lettered() -> Iterator[str]:
+    """Words of small letters, capitals, and both."""
+    for length in (1, 2, 7, 13, 14, 15, 16, 17, 20):
+        word = "interoperabilities"[:length].ljust(length, "x")
+        yield from (word, word.upper(), word.capitalize(), word[:-1] + "X")
 
 
 def cuts(text: bytes, random: Random) -> Iterator[bytes]:

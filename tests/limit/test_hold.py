@@ -119,3 +119,59 @@ def test_a_policy_is_told_of_a_bucket_what_it_holds(limits: Limits, holder: Hold
         used, remaining, reset = bucket.standing()
         assert bucket is limits.prepare(each, "acme")
         assert (used, remaining, reset or None) == (bucket.used, bucket.state()[0], bucket.state()[1])
+
+
+def test_every_tenant_has_its_own_buckets_of_the_same_limits_however_many_there_are(limits: Limits) -> None:
+    """Also where two of them are looked for in the same place, and where a name comes as another object."""
+    holder = Holder(limits)
+    tenants = [f"tenant-{number}" for number in range(600)]
+    sets = [(each,) for each in ASKED]
+    first = {(at, tenant): holder.buckets(asked, tenant) for at, asked in enumerate(sets) for tenant in tenants}
+    for (at, tenant), buckets in reversed(first.items()):
+        for name in (tenant, "".join(list(tenant))):
+            assert holder.buckets(sets[at], name).all == buckets.all
+            assert holder.bucket(ASKED[at], name) is buckets.all[0]
+    assert len({id(buckets.all[0]) for buckets in first.values()}) == len(first)
+
+
+def test_a_call_that_draws_from_many_limits_says_each(holder: Holder) -> None:
+    asked = tuple([limit("tokens", 1000 + number, "10s", name=f"limit-{number}") for number in range(12)])
+    held = taken(holder, 60, 0, asked)
+    assert drawn(held) == [("tokens", 60, 0, 0)] * 12
+    held.use(70, 0)
+    assert drawn(held) == [("tokens", 60, 70, 0)] * 12
+    assert held.overdraft
+    held.recorded(7)
+    assert [bucket.used for bucket in held.buckets.all] == [70] * 12
+
+
+def test_what_a_stream_holds_in_addition_is_said_too(holder: Holder) -> None:
+    held = taken(holder, 60, 700)
+    assert held.grow(70, 800) is None
+    grown = [("requests", 1, 0, 0), ("tokens", 70, 0, 0), ("concurrent", 1, 0, 0), ("usd", 800, 0, ENDS)]
+    assert drawn(held) == grown
+    assert isinstance(held.grow(101, 900), Refusal)
+    assert drawn(held) == grown
+
+
+def test_a_limit_that_only_warns_is_told_of(holder: Holder) -> None:
+    asked = (limit("tokens", 100, "10s", name="soft", exceed="warn"), ASKED[0])
+    assert not taken(holder, 100, 0, asked).warned
+    held = taken(holder, 1, 0, asked)
+    assert (held.warned, [each.name for each in held.exceeded]) == (True, ["soft"])
+
+
+def test_holds_are_open_until_each_is_settled_in_whatever_order(limits: Limits, holder: Holder) -> None:
+    """More of them than there is room for at first; those that are dropped without an end stay open, and expire."""
+    asked = (limit("concurrent", 1000, None, name="many"),)
+    holds = [taken(holder, 0, 0, asked) for _ in range(300)]
+    assert limits.open == 300
+    for held in holds[::3] + holds[1::3][::-1]:
+        held.recorded(1)
+    assert limits.open == 100
+    assert holder.buckets(asked, "acme").all[0].held() == 100
+    del holds, held
+    assert limits.open == 100
+    fixed(limits, 61)
+    assert limits.expire() == 100
+    assert (limits.open, holder.buckets(asked, "acme").all[0].held()) == (0, 0)

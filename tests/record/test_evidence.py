@@ -1,6 +1,7 @@
 """A worker's evidence: who waits is told once and truly, and what finds no room is not forgotten."""
 
 import asyncio
+import time
 from pathlib import Path
 
 from msgspec.structs import astuple, replace
@@ -31,6 +32,14 @@ class Waiter:
         self.told.append(error.code)
 
 
+class Broken(Waiter):
+    """Whose connection fails as it is released."""
+
+    def release(self) -> None:
+        super().release()
+        raise OSError
+
+
 def test_who_waits_is_released_when_its_record_is_durable_and_not_before(tmp_path: Path) -> None:
     waiters = [Waiter() for _ in range(50)]
 
@@ -48,6 +57,40 @@ def test_who_waits_is_released_when_its_record_is_durable_and_not_before(tmp_pat
     written = with_evidence(tmp_path, test)
     assert [waiter.told for waiter in waiters] == [["durable"]] * 50
     assert [record.seq for record in written] == list(range(1, 51))
+
+
+def test_who_waits_is_released_though_its_record_rode_along_before_the_turn_was_over(tmp_path: Path) -> None:
+    waiters = [Waiter() for _ in range(3)]
+
+    async def test(evidence: Evidence, journal: Journal, account: Account) -> None:
+        for waiter in waiters:
+            seq = account.outcome(Outcome(200), None, None, 0)
+            assert evidence.wait(seq, waiter)
+        while journal.durable < seq:
+            time.sleep(0.001)  # the loop does not turn
+        assert not any(waiter.told for waiter in waiters)
+        await asyncio.sleep(0)
+        assert [waiter.told for waiter in waiters] == [["durable"]] * 3
+
+    assert len(with_evidence(tmp_path, test)) == 3
+
+
+def test_who_waits_for_an_earlier_record_than_others_is_released_all_the_same(tmp_path: Path) -> None:
+    early, late, broken = Waiter(), Waiter(), Broken()
+
+    async def test(evidence: Evidence, journal: Journal, account: Account) -> None:
+        first = account.intent(b"", ())
+        last = account.outcome(Outcome(200), None, None, 0)
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        assert evidence.wait(last, broken)
+        assert evidence.wait(last, late)
+        assert evidence.wait(first, early)
+        while not (late.told and early.told):
+            await asyncio.sleep(0.001)
+            account.outcome(Outcome(200), None, None, 0)
+        assert [each.told for each in (early, late, broken)] == [["durable"]] * 3
+
+    with_evidence(tmp_path, test)
 
 
 def test_the_end_of_a_run_that_finds_no_room_is_recorded_later(tmp_path: Path) -> None:
@@ -133,7 +176,9 @@ def test_a_caller_is_named_as_its_keys_are_and_not_once_they_are_gone(tmp_path: 
         keyless = evidence.at_hand(replace(CALLER, key=None))
         assert keyless is not None
         assert keyless.who == Who(pseudonyms["tenant"], b"", ANN.pseudonym)
+        assert evidence.at_hand(CALLER, both) is both, "what was said of the same caller is said again"
         subjects.forget(ANN.identity)
+        assert evidence.at_hand(CALLER, both) is None
         assert evidence.at_hand(CALLER) is None
         assert evidence.at_hand(replace(CALLER, user=None)) is not None
         subjects.clear()

@@ -103,7 +103,7 @@ def test_somebody_who_waits_is_told_once_the_record_is_durable(opened: Open) -> 
     seq = journal.append(b"waited for")
     assert not journal.want(seq)
     assert journal.turn()
-    assert readable(journal)
+    assert journal.durable == seq or readable(journal)  # on a slow machine it has ridden along by then
     assert journal.acknowledge() == seq
     assert journal.want(seq)
     assert not readable(journal, 0)

@@ -1,8 +1,6 @@
 cimport cython
 from libc.stdint cimport uint32_t
 
-@cython.no_gc
-@cython.freelist(16)
 cdef class Request:
     cdef readonly bytes method
     cdef readonly bytes path
@@ -28,7 +26,6 @@ cdef struct Gap:  # in a head: a value that may be another one when it comes aga
     bint length  # it is the body's length
 
 @cython.final
-@cython.no_gc
 cdef class Last:
     cdef Request request
     cdef bytes text

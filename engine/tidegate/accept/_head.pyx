@@ -8,6 +8,7 @@ must mean the same wherever both accept; tests/accept/test_plain_head.py holds t
 The heads of one connection are mostly alike, and `Last` recognises one that was read before.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp
@@ -108,6 +109,8 @@ cdef inline Py_ssize_t number(const char* value, const char* stop) noexcept nogi
     return result
 
 
+@cython.no_gc  # no cycle leads through it
+@cython.freelist(16)
 cdef class Request:
     """One request as its connection received it: the fields that mean something here, and its body once whole.
 
@@ -260,6 +263,7 @@ cdef bint differs(const char* a, const char* b, Py_ssize_t n) noexcept nogil:
     return difference != 0
 
 
+@cython.no_gc
 cdef class Last:
     """The head of a connection's last request, to be recognised when it comes again.
 

@@ -19,9 +19,11 @@ cdef class Connection:
     cdef Py_ssize_t _line, _headers, _most
     cdef int _count
     cdef Py_ssize_t _need, _held, _discarded, _waiting
-    cdef double _began, _deadline
+    cdef double _began, _deadline, _idle
     cdef bint _busy, _paused, _ending, _gone
 
+    @cython.locals(request=Request)
+    cpdef data_received(self, bytes data)
     cpdef write(self, bytes data)
     cpdef finish(self)
     cdef _use(self, limits)

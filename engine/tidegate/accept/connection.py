@@ -75,8 +75,9 @@ class Connection:
         self.ip: str | None = None  # of the client; None on a Unix socket
         self.closing = False  # the answer under way is this connection's last
         self.answering: Answering | None = None
-        self._limits: Accept | None = None  # that the next five are of
+        self._limits: Accept | None = None  # what the next ones are of
         self._line = self._headers = self._count = self._most = 0
+        self._idle = 0.0
         self._last: Last | None = None  # the head of the last plain request
         self._current: Request | None = None  # whose answer is under way
         self._busy = False
@@ -101,7 +102,8 @@ class Connection:
         self._send = transport.write
         self.ip = address_of(transport.get_extra_info("peername"))
         transport.set_write_buffer_limits(high=gate.limits.write_buffer)
-        self._deadline = self._clock.now + gate.limits.idle_timeout
+        self._use(gate.limits)
+        self._deadline = self._clock.now + self._idle
         self._clock.watch(self)
         if not gate.opened(self):
             self._refuse_and_close(Overloaded("too many connections"))
@@ -235,6 +237,7 @@ class Connection:
         self._headers = limits.headers
         self._count = limits.header_count
         self._most = limits.body
+        self._idle = limits.idle_timeout
         self._last = None
 
     def _take(self, request: Request, data: bytes) -> bytes:
@@ -293,10 +296,11 @@ class Connection:
 
     def _rest(self) -> None:
         """Nothing is under way: starts the request that waits, says what is wrong with the next, or reads on."""
-        parser, now, limits = self._parser, self._clock.now, self.gate.limits
-        self._deadline = now + limits.idle_timeout
+        parser = self._parser
+        self._deadline = self._clock.now + self._idle
         if parser is None:
             return
+        limits = self.gate.limits
         if parser.requests:
             request = parser.requests.popleft()
             if not parser.requests:

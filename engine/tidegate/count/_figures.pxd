@@ -1,10 +1,28 @@
 cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+cdef extern from "numbers.h" nogil:
+    ctypedef struct Word:
+        uint8_t length, what, of
+        char* text
+    ctypedef struct Names:
+        uint32_t lengths
+        uint8_t count
+        Word* word
+    ctypedef struct Shape:
+        Names* object
+        Word kind
+    ctypedef struct Numbers:
+        int64_t* number
+        const uint8_t** word
+        size_t* length
 
 
 @cython.final
 cdef class Figures:
-    cdef void* shape  # only _figures.pyx knows what it points to
+    cdef Shape shape
     cdef unsigned objects, numbers, words
 
     cdef int add(self, dict fields) except -1
-    cpdef list read(self, bytes document)
+    # for compiled callers; a number that is absent is -1, a word NULL. The words lie in the document
+    cdef bint find(self, bytes document, Numbers* found) noexcept

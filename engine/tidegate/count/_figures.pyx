@@ -3,30 +3,13 @@
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.list cimport PyList_New, PyList_SET_ITEM
-from cpython.ref cimport Py_INCREF
-from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy, memset
 
 cdef extern from "numbers.h" nogil:
     enum:
         NUMBER, WORD, INSIDE, EACH, KIND, REFUSED
         MOST_NAMES, MOST_OBJECTS, MOST_NUMBERS, MOST_WORDS, LONGEST_WORD
-    ctypedef struct Word:
-        uint8_t length, what, of
-        char* text
-    ctypedef struct Names:
-        uint32_t lengths
-        uint8_t count
-        Word* word
-    ctypedef struct Shape:
-        Names* object
-        Word kind
-    ctypedef struct Numbers:
-        int64_t* number
-        const uint8_t** word
-        size_t* length
     bint numbers_of(const uint8_t* p, size_t n, const Shape* shape, Numbers* found)
 
 
@@ -42,19 +25,13 @@ cdef int spell(Word* into, str text) except -1:
 @cython.final
 cdef class Figures:
     def __cinit__(self, dict fields not None):
-        self.shape = calloc(1, sizeof(Shape))
-        if self.shape == NULL:
-            raise MemoryError
+        memset(&self.shape, 0, sizeof(Shape))
         self.add(fields)
-
-    def __dealloc__(self):
-        free(self.shape)
 
     cdef int add(self, dict fields) except -1:
         """Adds an object; its place."""
         cdef unsigned at = self.objects
-        cdef Shape* shape = <Shape*>self.shape
-        cdef Names* names = &shape.object[at]
+        cdef Names* names = &self.shape.object[at]
         cdef Word* word
         if at == MOST_OBJECTS or len(fields) > MOST_NAMES:
             raise ValueError("the fields are too many")
@@ -77,10 +54,10 @@ cdef class Figures:
                 word.what = EACH
                 word.of = self.add(what[0])
             elif isinstance(what, str):
-                if shape.kind.length:
+                if self.shape.kind.length:
                     raise ValueError("one kind only can be refused")
                 word.what = KIND
-                spell(&shape.kind, what)
+                spell(&self.shape.kind, what)
             else:
                 word.what = REFUSED
             if self.numbers > MOST_NUMBERS or self.words > MOST_WORDS:
@@ -89,20 +66,17 @@ cdef class Figures:
             names.count += 1
         return at
 
-    cpdef list read(self, bytes document):
+    cdef bint find(self, bytes document, Numbers* found) noexcept:
+        """Reads a document's figures; False where only a full parse can say what it is."""
+        return numbers_of(<const uint8_t*>PyBytes_AS_STRING(document), PyBytes_GET_SIZE(document), &self.shape, found)
+
+    def read(self, bytes document not None):
         cdef Numbers found
-        cdef const uint8_t* start = <const uint8_t*>PyBytes_AS_STRING(document)
         cdef unsigned i
         cdef list figures
-        if document is None:
-            raise TypeError("a document is `bytes`")
-        if not numbers_of(start, PyBytes_GET_SIZE(document), <Shape*>self.shape, &found):
+        if not self.find(document, &found):
             return None
-        figures = PyList_New(self.numbers)
-        for i in range(self.numbers):
-            each = found.number[i] if found.number[i] >= 0 else None
-            Py_INCREF(each)
-            PyList_SET_ITEM(figures, i, each)
+        figures = [found.number[i] if found.number[i] >= 0 else None for i in range(self.numbers)]
         for i in range(self.words):
             figures.append(found.word[i][:found.length[i]].decode() if found.word[i] != NULL else None)
         return figures

@@ -129,11 +129,12 @@ static inline unsigned merge_token(const Vocabulary *v, uint32_t token, uint32_t
    bytes come to more than two never arises by merging, unless later tokens build it, which no published vocabulary has. */
 static inline Built pair_up(Vocabulary *v) {
     uint32_t parts[LONGEST];
+    bool unmerged = false; /* some tokens never merge, and count where they are a whole piece */
     for (unsigned byte = 0; byte < 256; byte++)
         if (v->of_byte[byte] == NEVER) return NO_BYTE;
     for (uint32_t token = 0; token < v->tokens; token++) {
         unsigned count = merge_token(v, token, parts);
-        if (count > 2) v->shortcuts = true;
+        if (count > 2) unmerged = true;
         if (count != 2) continue;
         v->left[token] = parts[0];
         v->right[token] = parts[1];
@@ -143,7 +144,7 @@ static inline Built pair_up(Vocabulary *v) {
         const uint8_t *s = v->bytes + v->starts[token];
         if (v->starts[token + 1] - v->starts[token] == 2) v->of_bytes[s[0]][s[1]] = token;
     }
-    for (uint32_t token = 0; v->shortcuts && token < v->tokens; token++)
+    for (uint32_t token = 0; unmerged && token < v->tokens; token++)
         if (v->left[token] == token && merge_token(v, token, parts) == 2) return MADE_OF_LATER;
     return BUILT;
 }

@@ -1,5 +1,8 @@
 cimport cython
 
+from tidegate.count.evidence cimport Rate, rates
+from tidegate.values cimport Usage
+
 cdef class Calibration:
     cdef public list flaws
     cdef object _path
@@ -7,10 +10,11 @@ cdef class Calibration:
 
     cpdef prompt(self, str provider, str model, count)
     cpdef estimate(self, str provider, str model, tokens, features)
-    @cython.locals(key=tuple)
+    @cython.locals(key=tuple, of_side=dict)
     cpdef tuple rates(self, str provider, str model, str side)
-    @cython.locals(key=tuple, kinds=list)
-    cpdef learn(self, str provider, str model, features, counted, billed)
+    @cython.locals(key=tuple, kinds=list, known=list, rate=Rate, estimate=Py_ssize_t, error=double)
+    cpdef teach(self, str provider, str model, str side, Py_ssize_t bucket, Py_ssize_t counted, Py_ssize_t billed)
 
 cpdef bint teaches_prompt(str provider, count, usage) except -1
-cpdef bint teaches_output(usage) except -1
+cpdef bint teaches_input(str provider, Usage usage) except -1
+cpdef bint teaches_output(Usage usage) except -1

@@ -46,7 +46,7 @@ class Calibration:
         self._path = folder / files.name(worker)
         self._own: dict[files.Key, Learnt] = {}  # the one learnt last is the last
         self._others: dict[files.Key, Learnt] = {}
-        self._rates: dict[tuple[str, str, Side], tuple[Rate, ...]] = {}  # of the models that are known
+        self._rates: dict[Side, dict[files.Key, tuple[Rate, ...]]] = {"prompt": {}, "output": {}}  # of known models
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in files.names(folder):
             known = self._own if path == self._path else self._others
@@ -73,34 +73,40 @@ class Calibration:
 
     def rates(self, provider: str, model: str, side: Side) -> tuple[Rate, ...]:
         """How tokens counted here become the model's, for each kind of text."""
-        key = provider, model, side
-        known = self._rates.get(key)
+        key = provider, model
+        of_side = self._rates[side]
+        known = of_side.get(key)
         if known is None:
-            own, others = self._own.get((provider, model)), self._others.get((provider, model))
+            own, others = self._own.get(key), self._others.get(key)
             learnt = own + others if own and others else own or others
             if learnt is None:
                 return assumed(model)
-            known = self._rates[key] = rates(model, learnt.of(side))
+            known = of_side[key] = rates(model, learnt.of(side))
         return known
 
     def learn(self, provider: str, model: str, features: Features, counted: int, billed: int) -> None:
         """What was billed for a text that was counted here; `teaches_prompt` and `teaches_output` say of which calls
         this can be learnt."""
+        self.teach(provider, model, features.side, features.bucket, counted, billed)
+
+    def teach(self, provider: str, model: str, side: Side, bucket: int, counted: int, billed: int) -> None:
+        """The same of a text whose features are not put together first."""
         if counted <= 0 or billed <= 0:
             return
-        estimate = self.estimate(provider, model, counted, features).tokens
+        rate: Rate = self.rates(provider, model, side)[bucket]
+        estimate = rate.of(counted)
         key = provider, model
         learnt = self._own.pop(key, None) or Learnt()
         self._own[key] = learnt
         if len(self._own) > files.MODELS:
             self._forget(next(iter(self._own)))
-        kinds = learnt.of(features.side)
+        kinds = learnt.of(side)
         error = abs(estimate - billed) / (estimate + SMALL)
-        kinds[features.bucket] = kinds[features.bucket].after(counted, billed, error)
+        kinds[bucket] = kinds[bucket].after(counted, billed, error)
         if key in self._others:
-            known = self._others[key].of(features.side)
-            known[features.bucket] = known[features.bucket].faded()
-        self._rates.pop((provider, model, features.side), None)
+            known = self._others[key].of(side)
+            known[bucket] = known[bucket].faded()
+        self._rates[side].pop(key, None)
 
     def save(self) -> None:
         """Keeps what this worker has learnt: all of it, or what was kept before. Raises OSError. May run in a thread
@@ -109,8 +115,8 @@ class Calibration:
 
     def _forget(self, key: files.Key) -> None:
         del self._own[key]
-        for side in ("prompt", "output"):
-            self._rates.pop((*key, side), None)
+        for of_side in self._rates.values():
+            of_side.pop(key, None)
 
     def _read(self, path: Path) -> dict[files.Key, Learnt]:
         try:
@@ -127,8 +133,11 @@ class Calibration:
 def teaches_prompt(provider: str, count: PromptCount, usage: Usage) -> bool:
     """Whether a call's input says something about vocabularies: not where there was more in it than texts, where the
     provider put in what it had found, or where cached tokens may have been left out of the report."""
-    if count.kind == "exact" or count.media or count.others:
-        return False
+    return not (count.kind == "exact" or count.media or count.others) and teaches_input(provider, usage)
+
+
+def teaches_input(provider: str, usage: Usage) -> bool:
+    """The same of a prompt that was counted in another vocabulary and holds nothing but texts."""
     if usage.kind != "provider" or usage.web_searches or usage.input_audio_tokens or usage.input_image_tokens:
         return False
     return provider in CLEAR_CACHES or not (usage.cached_tokens or usage.cache_write_tokens)

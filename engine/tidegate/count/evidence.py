@@ -5,7 +5,6 @@ up: what two workers saw apart is what one would have seen, but for the order.
 """
 
 import re
-from bisect import bisect_left
 from functools import lru_cache
 from typing import Annotated, Final, Literal
 
@@ -44,38 +43,77 @@ class Evidence(Struct, frozen=True):
 
     @property
     def calls(self) -> float:
-        return sum(self.errors)
+        return _total(self.errors)
 
     @property
     def is_enough(self) -> bool:
-        return self.counted >= ENOUGH_TOKENS and self.calls >= ENOUGH_CALLS
+        return _is_enough(self.counted, self.errors)
 
     @property
     def error(self) -> int:
         """What 95 % of the errors stay within, in percent."""
-        left = self.calls * WITHIN
-        for bound, calls in zip(ERRORS, self.errors, strict=True):
-            left -= calls
-            if left <= 0:
-                return bound
-        return ERRORS[-1]
+        return _within(self.errors)
 
     def faded(self) -> "Evidence":
         """What is left of it when another call has come."""
-        return Evidence(self.counted * DECAY, self.billed * DECAY, tuple(calls * DECAY for calls in self.errors))
+        return Evidence(self.counted * DECAY, self.billed * DECAY, _faded(self.errors, -1))
 
     def after(self, counted: int, billed: int, error: float) -> "Evidence":
         """What it becomes with another call, whose estimate was off by `error`, as a share of it. A call is no evidence
         of a ratio that vocabularies do not have.
         """
-        errors = [calls * DECAY for calls in self.errors]
-        errors[min(bisect_left(ERRORS, error * 100), len(ERRORS) - 1)] += 1.0
+        errors = _faded(self.errors, _step(error * 100))
         billed_for = min(max(billed, LEAST * counted), GREATEST * counted)
-        return Evidence(self.counted * DECAY + counted, self.billed * DECAY + billed_for, tuple(errors))
+        return Evidence(self.counted * DECAY + counted, self.billed * DECAY + billed_for, errors)
 
     def __add__(self, other: "Evidence") -> "Evidence":
         errors = tuple(mine + theirs for mine, theirs in zip(self.errors, other.errors, strict=True))
         return Evidence(self.counted + other.counted, self.billed + other.billed, errors)
+
+
+# each call that teaches comes here several times: compiled, these reckon without Python's numbers
+
+
+def _total(errors: tuple[float, ...]) -> float:
+    total = 0.0
+    for calls in errors:
+        total += calls
+    return total
+
+
+def _is_enough(counted: float, errors: tuple[float, ...]) -> bool:
+    return counted >= ENOUGH_TOKENS and _total(errors) >= ENOUGH_CALLS
+
+
+def _within(errors: tuple[float, ...]) -> int:
+    left = _total(errors) * WITHIN
+    for step in range(len(errors)):
+        calls = errors[step]
+        left -= calls
+        if left <= 0:
+            return ERRORS[step]
+    return ERRORS[-1]
+
+
+def _step(percent: float) -> int:
+    """Which of ERRORS an error counts as."""
+    last = len(ERRORS) - 1
+    for step in range(last):
+        bound = ERRORS[step]
+        if percent <= bound:
+            return step
+    return last
+
+
+def _faded(errors: tuple[float, ...], another: int) -> tuple[float, ...]:
+    """What is left of them when another call has come, which is one of them unless that is -1."""
+    decay, left = DECAY, []
+    for step in range(len(errors)):
+        calls = errors[step]
+        left.append(calls * decay)
+    if another >= 0:
+        left[another] += 1.0
+    return tuple(left)
 
 
 Kinds = Annotated[list[Evidence], Meta(min_length=BUCKETS, max_length=BUCKETS)]
@@ -126,15 +164,20 @@ class Rate:
 
 def rates(model: str, every: list[Evidence]) -> tuple[Rate, ...]:
     """The rate of each kind of text: by its own evidence, leaning on that of all of them, and this on the family's."""
-    counted, billed = sum(each.counted for each in every), sum(each.billed for each in every)
+    counted = billed = 0.0
+    for each in every:
+        counted += each.counted
+        billed += each.billed
     general = (billed + LEAN * prior(model)) / (counted + LEAN)
-    return tuple(_rate(each, general) for each in every)
+    return tuple([_rate(each, general) for each in every])
 
 
 def _rate(evidence: Evidence, general: float) -> Rate:
-    ratio = (evidence.billed + LEAN * general) / (evidence.counted + LEAN)
-    ratio = min(max(ratio, LEAST), GREATEST)
-    return Rate(ratio, evidence.error, "calibrated") if evidence.is_enough else Rate(ratio, UNKNOWN_ERROR, "estimated")
+    counted, billed, errors, lean = evidence.counted, evidence.billed, evidence.errors, LEAN
+    ratio = min(max((billed + lean * general) / (counted + lean), LEAST), GREATEST)
+    if _is_enough(counted, errors):
+        return Rate(ratio, _within(errors), "calibrated")
+    return Rate(ratio, UNKNOWN_ERROR, "estimated")
 
 
 @lru_cache(maxsize=1024)

@@ -25,4 +25,5 @@ def features(side: Side, tokens: int, characters: int, size: int, foreign: int) 
 
 def bucket_of(tokens: int, characters: int, size: int, foreign: int) -> int:
     """Which kind of text it is."""
-    return 2 * (foreign > FOREIGN * size) + (characters < DENSE * tokens)
+    share, dense = FOREIGN, DENSE
+    return 2 * (foreign > share * size) + (characters < dense * tokens)

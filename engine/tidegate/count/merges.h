@@ -2,8 +2,9 @@
 
    Byte-pair encoding starts from single bytes and merges the adjacent pair of lowest rank, the leftmost of equals, until
    no pair is a token; a token's rank is its number. The encoding of some bytes is the one sequence of tokens in which
-   all neighbours stay apart, that is, encode to themselves. Three ways lead to the same count:
+   all neighbours stay apart, that is, encode to themselves. Four ways lead to the same count:
 
+   - A piece that is a token is found as that.
    - Pieces are merged as that says, in parts of up to 128 bytes that are joined where the tokens at the border stay
      apart. So a piece that grows is not merged anew each time.
    - Counts of pieces up to 30 bytes are remembered, by their exact text.
@@ -38,7 +39,6 @@ typedef struct {
     uint64_t power[LONGEST + 1];
     uint32_t of_byte[256];
     uint32_t (*of_bytes)[256];  /* what two bytes merge into */
-    bool shortcuts;             /* some tokens never merge, and count where they are a whole piece */
     size_t size;                /* bytes taken */
 } Vocabulary;
 
@@ -261,6 +261,14 @@ static inline uint64_t finished_count(const Vocabulary *v, Memo *memo, const uin
     return grown_count(v, memo, &known, s, n);
 }
 
+/* The bits of a piece of so many bytes in the first and second word that it lies in. */
+#define ALL UINT64_MAX
+static const uint64_t FIRST[SMALL + 1] = {
+    0, ALL >> 56, ALL >> 48, ALL >> 40, ALL >> 32, ALL >> 24, ALL >> 16, ALL >> 8, ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL};
+static const uint64_t SECOND[SMALL + 1] = {
+    0, 0, 0, 0, 0, 0, 0, 0, 0, ALL >> 56, ALL >> 48, ALL >> 40, ALL >> 32, ALL >> 24, ALL >> 16, ALL >> 8};
+#undef ALL
+
 /* The tokens of one piece. `room`: bytes that may be read from s on. */
 static inline uint64_t piece_count(const Vocabulary *v, Memo *memo, const uint8_t *s, size_t n, size_t room) {
     if (n == 1) return 1;
@@ -275,14 +283,10 @@ static inline uint64_t piece_count(const Vocabulary *v, Memo *memo, const uint8_
         memcpy(&low, padded, 8);
         memcpy(&high, padded + 8, 8);
     }
-    if (n <= 8) {
-        low &= UINT64_MAX >> (64 - 8 * n);
-        high = 0;
-    } else {
-        high &= UINT64_MAX >> (128 - 8 * n);
-    }
+    low &= FIRST[n];
+    high &= SECOND[n];
     high |= (uint64_t)n << 60;
-    uint64_t place = (low * 0x9E3779B97F4A7C15u ^ high * 0xC2B2AE3D27D4EB4Fu) * 0xD6E8FEB86659FD93u >> (64 - PIECE_BITS);
+    uint64_t place = (low ^ high * 0xC2B2AE3D27D4EB4Fu) * 0xD6E8FEB86659FD93u >> (64 - PIECE_BITS);
     uint64_t found = memo->pieces[place].high;
     if (memo->pieces[place].low == low && ((found ^ high) & ~(15ull << 56)) == 0) return found >> 56 & 15;
     uint64_t count = finished_count(v, memo, s, n);

@@ -162,7 +162,22 @@ static inline bool kinds_add(Kinds *kinds, const uint8_t *s, size_t n) {
         inside += (unsigned)__builtin_popcount((unsigned)_mm_movemask_epi8(_mm_cmplt_epi8(x, least)));
     }
 #endif
-    for (; i < n; i++) foreign += s[i] >> 7, inside += (s[i] & 0xC0) == 0x80;
+#ifdef __SSE2__
+    if (i && i < n) { /* the last bytes, and before them some that were seen */
+        __m128i x = _mm_loadu_si128((const __m128i *)(s + n - 16));
+        unsigned unseen = 0xFFFFu << (16 - (n - i));
+        unsigned high = (unsigned)_mm_movemask_epi8(x) & unseen;
+        if (high) {
+            foreign += (unsigned)__builtin_popcount(high);
+            inside += (unsigned)__builtin_popcount((unsigned)_mm_movemask_epi8(_mm_cmplt_epi8(x, least)) & unseen);
+        }
+        i = n;
+    }
+#endif
+    uint8_t any = 0;
+    for (size_t k = i; k < n; k++) any |= s[k];
+    if (any & 0x80)
+        for (; i < n; i++) foreign += s[i] >> 7, inside += (s[i] & 0xC0) == 0x80;
     kinds->size += n;
     kinds->foreign += foreign;
     kinds->characters += n - inside;

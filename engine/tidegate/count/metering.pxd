@@ -2,11 +2,11 @@ cimport cython
 from cython cimport longlong
 
 from tidegate.count._tokens cimport Counter
-from tidegate.count.calibration cimport Calibration
+from tidegate.count.calibration cimport Calibration, teaches_input, teaches_output
 from tidegate.count.evidence cimport Rate
 from tidegate.count.features cimport bucket_of
 from tidegate.count.prices cimport Price
-from tidegate.count.prompts cimport Scheme, counted, tallied
+from tidegate.count.prompts cimport Scheme, tallied
 from tidegate.count.tally cimport Tally
 from tidegate.count.usage_openai cimport chat_usage
 from tidegate.model cimport Call
@@ -17,7 +17,7 @@ cdef class Endpoint:
     cdef readonly str name
     cdef readonly bint charged, prompts, chat, numbers
 
-cdef dict ENDPOINTS
+cdef dict ENDPOINTS, STRENGTH
 cdef Endpoint UNMETERED
 
 cdef class Terms:
@@ -77,9 +77,10 @@ cdef class Metering:
     cpdef plain(self, bytes body)
     cpdef piece(self, bytes body)
     cpdef Usage report(self)
+    @cython.locals(kind=str, tokens=Py_ssize_t, rates=tuple, rate=Rate)
     cpdef counted(self)
     cpdef Usage settled(self, counted, bint complete)
     @cython.locals(price=Price)
     cpdef cost(self, Usage usage)
-    @cython.locals(terms=Terms, tally=Tally, calibration=Calibration)
+    @cython.locals(usage=Usage, terms=Terms, tally=Tally, calibration=Calibration)
     cpdef learn(self)

@@ -17,11 +17,11 @@ from typing import Final
 from tidegate.count._meter import Meter
 from tidegate.count._tokens import Counter
 from tidegate.count.answers import answer_tokens
-from tidegate.count.calibration import Calibration, teaches_output, teaches_prompt
+from tidegate.count.calibration import Calibration, teaches_input, teaches_output
 from tidegate.count.evidence import Rate
-from tidegate.count.features import Features, bucket_of
+from tidegate.count.features import bucket_of
 from tidegate.count.prices import Price, Prices, stated
-from tidegate.count.prompts import COUNTED, LONG, Scheme, counted, tallied
+from tidegate.count.prompts import COUNTED, LONG, Scheme, tallied
 from tidegate.count.registry import Kind, Registry
 from tidegate.count.tally import Tally
 from tidegate.count.usage_openai import ChatReport, chat_usage
@@ -31,7 +31,7 @@ from tidegate.model import Call, Estimate, Usage
 from tidegate.wire.dialect import Route
 
 REMEMBERED: Final = 4096  # models; callers write their names, so that there is no end of them
-WEAKEST: Final[tuple[Kind, ...]] = ("estimated", "calibrated", "exact")
+STRENGTH: Final[dict[Kind, int]] = {"estimated": 0, "calibrated": 1, "exact": 2}
 SIMULATED: Final = stated("input=1 output=4", "simulated")  # of models that only the simulated provider has
 
 
@@ -270,10 +270,13 @@ class Metering:
         kind, tokens = self._terms.scheme.kind, self.tokens
         rates = self._output_rates()
         if rates is not None and tokens:
-            rate = rates[self._bucket()]
+            rate: Rate = rates[self._bucket()]
             tokens, kind = rate.of(tokens), rate.kind
-        weaker = min(self.prompt_kind, "estimated" if self._approximate else kind, key=WEAKEST.index)
-        return Usage(self.prompt_tokens, tokens, weaker)
+        if self._approximate:
+            kind = "estimated"
+        elif STRENGTH[self.prompt_kind] < STRENGTH[kind]:
+            kind = self.prompt_kind
+        return Usage(self.prompt_tokens, tokens, kind)
 
     def settled(self, counted: Usage | None, complete: bool) -> Usage:
         """What the call is charged for."""
@@ -297,16 +300,14 @@ class Metering:
         usage, tally, terms, calibration = self.report(), self._tally, self._terms, self._meters.calibration
         if usage is None:
             return
-        if tally is not None and self.prompt_kind != "exact":
-            prompt = counted(tally, "estimated")
-            if teaches_prompt(terms.provider, prompt, usage):
-                texts = prompt.tokens - prompt.media
-                billed = usage.input_tokens - prompt.media
-                calibration.learn(terms.provider, terms.model, prompt.features, texts, billed)
+        if tally is not None and self.prompt_kind != "exact" and not (tally.media or tally.others):
+            if teaches_input(terms.provider, usage):
+                bucket = bucket_of(tally.counted, tally.characters, tally.size, tally.foreign)
+                texts, billed = tally.counted + tally.framing, usage.input_tokens
+                calibration.teach(terms.provider, terms.model, "prompt", bucket, texts, billed)
         if not terms.exact and self._meter is not None and teaches_output(usage):
-            tokens = self._meter.tokens
-            output = Features("output", self._bucket())
-            calibration.learn(terms.provider, terms.model, output, tokens, usage.output_tokens)
+            tokens, billed = self._meter.tokens, usage.output_tokens
+            calibration.teach(terms.provider, terms.model, "output", self._bucket(), tokens, billed)
 
     def _bucket(self) -> int:
         """Which kind of text the answer is."""

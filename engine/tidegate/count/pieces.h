@@ -151,9 +151,9 @@ static inline uint32_t letters_from(__m128i bytes, char first) {
     return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(distance, _mm_set1_epi8(25)), distance));
 }
 
-/* A word as most are: of ASCII letters, perhaps with one character of ASCII before them, and what follows is ASCII, too.
-   OPEN: it is another, or none. AT_ONCE bytes are read. */
-static inline size_t plain_word(const Pattern *p, const uint8_t *s, size_t n, bool last) {
+/* A piece as most are, of ASCII and followed by ASCII: letters, perhaps with one blank or symbol before them, or a symbol
+   before a blank. OPEN: it is another. AT_ONCE bytes are read. */
+static inline size_t plain_piece(const Pattern *p, const uint8_t *s, size_t n, bool last) {
     __m128i bytes = _mm_loadu_si128((const __m128i *)s);
     uint32_t small = letters_from(bytes, 'a'), capital = letters_from(bytes, 'A');
     unsigned start = 0, end;
@@ -170,7 +170,8 @@ static inline size_t plain_word(const Pattern *p, const uint8_t *s, size_t n, bo
         end = start + (unsigned)__builtin_ctz(~(small | capital));
     }
     if (end >= n) return last && end == n ? n : OPEN;
-    return end > start && end < AT_ONCE && s[end] < 0x80 && s[end] != '\'' ? end : OPEN;
+    if (end == start) return s[0] != ' ' && s[1] == ' ' ? start : OPEN;
+    return end < AT_ONCE && s[end] < 0x80 && s[end] != '\'' ? end : OPEN;
 }
 #endif
 
@@ -178,8 +179,8 @@ static inline size_t plain_word(const Pattern *p, const uint8_t *s, size_t n, bo
 static inline size_t piece_length(const Pattern *p, const uint8_t *s, size_t n, size_t room, bool last) {
     if (n == 0) return OPEN;
 #ifdef __SSE2__
-    size_t word_length = room >= AT_ONCE ? plain_word(p, s, n, last) : OPEN;
-    if (word_length != OPEN) return word_length;
+    size_t plain = room >= AT_ONCE ? plain_piece(p, s, n, last) : OPEN;
+    if (plain != OPEN) return plain;
 #endif
     return any_piece(p, s, n, last);
 }

@@ -24,4 +24,5 @@ cpdef Tally tallied(str endpoint, fields, Scheme scheme)
 
 cpdef counted(Tally tally, str kind)
 
+@cython.locals(size=Py_ssize_t, most=Py_ssize_t)
 cdef bint _is_endless(value) except -1

@@ -167,7 +167,8 @@ def _read(endpoint: str, body: type[Governed]) -> Fields:
 
 
 def _is_endless(value: Raw) -> bool:
-    if len(value) <= MOST:
+    size, most = len(value), MOST
+    if size <= most:
         return False
     text = bytes(value)
-    return text.count(b",") + text.count(b"{") > MOST
+    return text.count(b",") + text.count(b"{") > most

@@ -1,9 +1,7 @@
 cimport cython
 
-from tidegate.count._figures cimport Figures
+from tidegate.count._usage_chat cimport quick_usage
 from tidegate.values cimport Usage
-
-cdef Figures _CHAT, _RESPONSE
 
 cpdef Usage chat_usage(bytes answer)
 
@@ -21,7 +19,6 @@ cdef class ResponseReport:
     cpdef event(self, bytes data)
     cdef _take(self, response)
 
-cdef list _chat_figures(chat)
-cdef Usage _chat_usage(list figures)
+cdef Usage _chat_usage(chat)
 cdef list _response_figures(said, tier)
 cdef _response_usage(list figures, Py_ssize_t searches)

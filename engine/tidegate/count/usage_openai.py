@@ -13,6 +13,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from tidegate.count._figures import Figures
+from tidegate.count._usage_chat import UNDECIDED, full_usage, quick_usage
 from tidegate.count.usage_fields import Tokens, decoded, service
 from tidegate.model import Usage
 
@@ -95,24 +96,6 @@ class ResponseEvent(Struct, frozen=True):
 # what the fast reader looks for; what it does not decide is decoded as the Structs above
 _PROMPT: Final = {"cached_tokens": int, "cache_write_tokens": int, "audio_tokens": int}
 _OUTPUT: Final = {"reasoning_tokens": int, "audio_tokens": int}
-_CHAT: Final = Figures(
-    {
-        "usage": {
-            "prompt_tokens": int,
-            "completion_tokens": int,
-            "total_tokens": int,
-            "prompt_tokens_details": _PROMPT,
-            "completion_tokens_details": _OUTPUT,
-            "cached_tokens": int,
-            "prompt_cache_hit_tokens": int,
-            "reasoning_tokens": int,
-            "citation_tokens": int,
-            "num_search_queries": int,
-        },
-        "service_tier": str,
-        "x_groq": None,
-    }
-)
 _RESPONSE: Final = Figures(
     {
         "usage": {
@@ -130,7 +113,8 @@ _RESPONSE: Final = Figures(
 
 def chat_usage(answer: bytes) -> Usage | None:
     """What an answer of chat completions, completions or embeddings says, or an event of its stream."""
-    return _chat_usage(_CHAT.read(answer) or _chat_figures(decoded(answer, Chat)))
+    found: Usage | None = quick_usage(answer)
+    return _chat_usage(decoded(answer, Chat)) if found is UNDECIDED else found
 
 
 class ChatReport:
@@ -174,12 +158,12 @@ class ResponseReport:
             self.usage = _response_usage(figures, searches) or self.usage
 
 
-def _chat_figures(chat: Chat | None) -> list[Any]:
-    """The figures as the fast reader has them."""
+def _chat_usage(chat: Chat | None) -> Usage | None:
+    """The usage of what was decoded in full."""
     said = (chat and (chat.usage or (chat.x_groq and chat.x_groq.usage))) or ChatUsage()
     prompt = said.prompt_tokens_details or PromptDetails()
     output = said.completion_tokens_details or CompletionDetails()
-    return [
+    figures = [
         said.prompt_tokens,
         said.completion_tokens,
         said.total_tokens,
@@ -193,34 +177,8 @@ def _chat_figures(chat: Chat | None) -> list[Any]:
         said.reasoning_tokens,
         said.citation_tokens,
         said.num_search_queries,
-        chat.service_tier if chat else None,
     ]
-
-
-def _chat_usage(figures: list[Any]) -> Usage | None:
-    read, said, total, cached, written, heard, thought, spoken, moonshot, deepseek, apart, cited, searches, tier = (
-        figures
-    )
-    if read is None:
-        return None
-    answered = max((said or 0) + (apart or 0) + (cited or 0), (total or 0) - read)
-    if not (cached or written or heard or thought or spoken or moonshot or deepseek or apart or searches or tier):
-        return Usage(read, answered, "provider")
-    return Usage(
-        read,
-        answered,
-        "provider",
-        cached or moonshot or deepseek or 0,
-        written or 0,
-        0,
-        heard or 0,
-        0,
-        thought or apart or 0,
-        spoken or 0,
-        0,
-        searches or 0,
-        service(tier),
-    )
+    return full_usage(figures, chat.service_tier if chat else None)
 
 
 def _response_figures(said: ResponseUsage, tier: str | None) -> list[Any]:

@@ -14,6 +14,6 @@ cdef class Field:
 
     cdef of_call(self, Call call, caller)
     @cython.locals(standings=Standings)
-    cdef of(self, Call call, caller, estimate, ns, integration, limits)
+    cpdef of(self, Call call, caller, estimate, ns, integration, limits)
     @cython.locals(number=int)
     cdef _of(self, Call call, caller, estimate, ns, integration, limits)

@@ -25,7 +25,7 @@ cdef class Known:
     cdef Py_ssize_t _size
 
     @cython.locals(asked=Asked, field=Field, each=Field, branches=dict)
-    cdef Told find(self, Call call, caller, estimate, ns, integration, limits)
+    cpdef Told find(self, Call call, caller, estimate, ns, integration, limits)
     @cython.locals(field=Field)
     cpdef Told keep(self, Call call, caller, estimate, ns, integration, limits, tuple said, list notes)
     cdef _new(self, part)

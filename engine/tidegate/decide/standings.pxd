@@ -20,7 +20,7 @@ cdef class Standing:
 cdef class Standings:
     cdef list _all
 
-    cdef list look(self)
+    cpdef list look(self)
     @cython.locals(standing=Standing)
     cpdef at(self, tuple path)
     cpdef told(self)

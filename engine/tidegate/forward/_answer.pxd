@@ -1,7 +1,3 @@
-cimport cython
-
-@cython.no_gc
-@cython.freelist(16)
 cdef class AnswerHead:
     cdef readonly int status
     cdef readonly Py_ssize_t length
@@ -23,5 +19,6 @@ cdef class Body:
     cdef bytes chunks(self, bytes data, Py_ssize_t offset)
 
 cpdef AnswerHead scan(bytes data)
+cpdef AnswerHead found(bytearray buffer, Py_ssize_t size)
 cpdef bytes copied(bytearray buffer, Py_ssize_t size)
 cpdef bytes frame(bytes payload)

@@ -6,13 +6,14 @@ framing strictly: what is not a chunk as RFC 9112 7.1 writes it is `broken`, and
 would be taken for the next answer. `Events` passes on whole events, so that an error event can follow at any moment.
 """
 
+cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memcpy
 
 from tidegate.forward.fields import KEPT, LIMITS
 
-from tidegate.wire._text cimport end_of_value, same_name
+from tidegate.wire._text cimport end_of_value, put, same_name
 
 cdef enum:
     LENGTH, CHUNKED, UNTIL_CLOSE                                     # how a body ends
@@ -21,6 +22,7 @@ cdef enum:
     TRAILER_LIMIT = 16384
     KEPT_MOST = 32
     KEPT_LONGEST = 32
+    LINES = 16  # stretches of a head's lines that go on
     STAYS_BEHIND, IS_KEPT, IS_LIMIT                                  # what becomes of a field
 
 cdef struct Name:
@@ -29,8 +31,11 @@ cdef struct Name:
     char text[KEPT_LONGEST]
 
 cdef Name NAMES[KEPT_MOST]
+cdef unsigned char NAMED[256]  # the characters of names
 
 
+@cython.no_gc
+@cython.freelist(16)
 cdef class AnswerHead:
     """The head of an answer: what its framing says, and the fields that the client may see, as they were sent."""
 
@@ -54,9 +59,11 @@ cdef inline bint is_name(const char* p, Py_ssize_t n, const char* name, Py_ssize
 
 cdef int fill_names() except -1:
     cdef Py_ssize_t i
+    for i in range(256):
+        NAMED[i] = chr(i) in "-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     for names, table, prefix in ((sorted(KEPT), 0, False), (LIMITS, len(KEPT), True)):
         for number, name in enumerate(names):
-            if table + number >= KEPT_MOST or len(name) > KEPT_LONGEST:
+            if table + number >= KEPT_MOST or len(name) > KEPT_LONGEST or not all(byte & 32 for byte in name):
                 raise AssertionError(name)
             NAMES[table + number].length = len(name)
             NAMES[table + number].prefix = prefix
@@ -79,26 +86,63 @@ cdef int fate(const char* p, Py_ssize_t n) noexcept nogil:
 
 cpdef AnswerHead scan(bytes data):
     """The plain head at the start of `data`, or None: it is not whole, or httptools must read it."""
-    cdef const char* start = PyBytes_AS_STRING(data)
-    cdef const char* end = start + PyBytes_GET_SIZE(data)
+    return read(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
+cpdef AnswerHead found(bytearray buffer, Py_ssize_t size):
+    """The same from the first bytes of a buffer that will be written over; it keeps nothing of it."""
+    return read(PyByteArray_AS_STRING(buffer), size)
+
+
+cdef struct Lines:  # of a head, that go on together
+    int count
+    const char* start[LINES]
+    Py_ssize_t size[LINES]
+
+cdef inline bint take(Lines* lines, const char* start, const char* end) noexcept nogil:
+    """Adds a line, or to the line before; False where there is no room."""
+    cdef int at = lines.count
+    if at and lines.start[at - 1] + lines.size[at - 1] == start:
+        lines.size[at - 1] += end - start
+        return True
+    if at == LINES:
+        return False
+    lines.start[at] = start
+    lines.size[at] = end - start
+    lines.count = at + 1
+    return True
+
+cdef bytes joined(Lines* lines):
+    cdef Py_ssize_t size = 0
+    cdef int each
+    cdef bytes text
+    cdef char* out
+    if not lines.count:
+        return b""
+    for each in range(lines.count):
+        size += lines.size[each]
+    text = PyBytes_FromStringAndSize(NULL, size)
+    out = PyBytes_AS_STRING(text)
+    for each in range(lines.count):
+        out = put(out, lines.start[each], lines.size[each])
+    return text
+
+
+cdef AnswerHead read(const char* start, Py_ssize_t size):
+    cdef const char* end = start + size
     cdef const char* p
     cdef const char* name
-    cdef const char* name_end
     cdef const char* value
     cdef const char* stop
     cdef Py_ssize_t length = -1, n
     cdef bint chunked = False, keep_alive = True, events = False, coded = False, typed = False
     cdef int status, seen
     cdef AnswerHead head
-    cdef bytes kept
-    cdef bytes limits = None
-    cdef char* out
-    cdef char* apart = NULL
+    cdef Lines kept, limits
+    kept.count = limits.count = 0
     if end - start < 19 or memcmp(start, b"HTTP/1.1 ", 9) != 0:
         return None
     p = start + 9
-    kept = PyBytes_FromStringAndSize(NULL, end - start)
-    out = PyBytes_AS_STRING(kept)
     if not (50 <= p[0] <= 53 and 48 <= p[1] <= 57 and 48 <= p[2] <= 57 and p[3] == 32):
         return None
     status = (p[0] - 48) * 100 + (p[1] - 48) * 10 + p[2] - 48
@@ -117,11 +161,10 @@ cpdef AnswerHead scan(bytes data):
             p += 2
             break
         name = p
-        while p < end and (97 <= p[0] <= 122 or 65 <= p[0] <= 90 or 48 <= p[0] <= 57 or p[0] == 45 or p[0] == 95):
+        while p < end and NAMED[<unsigned char>p[0]]:
             p += 1
         if p == name or p == end or p[0] != 58:
             return None
-        name_end = p
         n = p - name
         p += 1
         while p < end and (p[0] == 32 or p[0] == 9):
@@ -156,20 +199,15 @@ cpdef AnswerHead scan(bytes data):
             seen = fate(name, n)
             if seen == STAYS_BEHIND:
                 continue
+            if not take(&limits if seen == IS_LIMIT else &kept, name, p):
+                return None
             if seen == IS_LIMIT:
-                if limits is None:
-                    limits = PyBytes_FromStringAndSize(NULL, end - name)
-                    apart = PyBytes_AS_STRING(limits)
-                memcpy(apart, name, p - name)
-                apart += p - name
                 continue
             if is_name(name, n, b"content-type", 12):
                 if typed:
                     return None
                 typed = True
                 events = stop - value >= 17 and is_name(value, 17, b"text/event-stream", 17)
-            memcpy(out, name, p - name)
-            out += p - name
     if (length < 0) != chunked:
         return None
     head = AnswerHead.__new__(AnswerHead)
@@ -179,10 +217,8 @@ cpdef AnswerHead scan(bytes data):
     head.keep_alive = keep_alive
     head.events = events
     head.coded = coded
-    head.kept = PyBytes_FromStringAndSize(PyBytes_AS_STRING(kept), out - PyBytes_AS_STRING(kept))
-    head.limits = b"" if limits is None else PyBytes_FromStringAndSize(
-        PyBytes_AS_STRING(limits), apart - PyBytes_AS_STRING(limits)
-    )
+    head.kept = joined(&kept)
+    head.limits = joined(&limits)
     head.size = p - start
     if end - p == length:
         head.whole = PyBytes_FromStringAndSize(p, length)

@@ -9,10 +9,7 @@ from libc.string cimport memcmp
 from tidegate.wire._text cimport DIGITS, digits_of, put
 from tidegate.wire.keys cimport presented
 
-cdef enum:
-    MOST = 16  # fields of the caller's that are passed on
-
-cdef struct Line:  # of the caller's: a name with what stands around it, and its value
+cdef struct Line:  # of a head: a name with what stands around it, and its value
     const char* name
     Py_ssize_t size
     const char* value
@@ -27,36 +24,41 @@ cdef class Form:
         own fields. `forwarded` are the names of the caller's fields that go along, in lower case; those of `keyed` do
         so only where they have no virtual key. `measured`: there is a body.
         """
+        cdef bytes line
+        names = list(forwarded)
         self.start = start
         self.fields = fields
-        self.names = tuple(forwarded)
-        self.lines = tuple([b"\r\n%b: " % name for name in self.names])
-        self.keyed = tuple([name in keyed for name in self.names])
         self.measured = measured
-        if len(self.names) > MOST:
+        self.lines = [b"\r\n%b: " % name for name in names]
+        self.count = <int>len(self.lines)
+        if self.count > MOST:
             raise ValueError(f"at most {MOST} fields are passed on")
+        for each, (name, line) in enumerate(zip(names, self.lines)):
+            self.forwarded[each].line = PyBytes_AS_STRING(line)
+            self.forwarded[each].size = PyBytes_GET_SIZE(line)
+            self.forwarded[each].keyed = name in keyed
 
     cpdef bytes head(self, dict headers, bytes query, Py_ssize_t length):
         """The head, from its first line to the empty one."""
         cdef Line[MOST] lines
-        cdef int count = 0, each, place
+        cdef int count = 0, each
         cdef char[DIGITS] digits
         cdef int digit_count = digits_of(digits, length)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(self.start) + PyBytes_GET_SIZE(self.fields) + 4
         cdef Py_ssize_t at = 0
         cdef PyObject* key
         cdef PyObject* said
-        cdef bytes line, written
+        cdef Forwarded* field
+        cdef bytes written
         cdef char* out
         if query:
             size += 1 + PyBytes_GET_SIZE(query)
         while PyDict_Next(headers, &at, &key, &said):
-            place = self.place_of(<bytes>key)
-            if place < 0 or (<object>self.keyed[place] and presented(<bytes>said) is not None):
+            field = self.field(<bytes>key)
+            if field == NULL or (field.keyed and presented(<bytes>said) is not None):
                 continue
-            line = <bytes>self.lines[place]
-            lines[count].name = PyBytes_AS_STRING(line)
-            lines[count].size = PyBytes_GET_SIZE(line)
+            lines[count].name = field.line
+            lines[count].size = field.size
             lines[count].value = PyBytes_AS_STRING(<bytes>said)
             lines[count].length = PyBytes_GET_SIZE(<bytes>said)
             size += lines[count].size + lines[count].length
@@ -78,15 +80,14 @@ cdef class Form:
         put(out, b"\r\n\r\n", 4)
         return written
 
-    cdef int place_of(self, bytes name) noexcept:
-        """Which of the fields that go along it is, or -1. A name stands once in the caller's head, so that there is
-        never one more of them.
+    cdef Forwarded* field(self, bytes name) noexcept:
+        """The field that goes along, or NULL. A name stands once in the caller's head, so there are no more of them than
+        here.
         """
-        cdef int place
-        cdef bytes each
-        for place in range(<int>len(self.names)):
-            each = <bytes>self.names[place]
-            if PyBytes_GET_SIZE(each) == PyBytes_GET_SIZE(name):
-                if memcmp(PyBytes_AS_STRING(each), PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)) == 0:
-                    return place
-        return -1
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(name)
+        cdef int each
+        for each in range(self.count):
+            if self.forwarded[each].size == size + 4:  # an end of line, a colon and a blank
+                if memcmp(self.forwarded[each].line + 2, PyBytes_AS_STRING(name), size) == 0:
+                    return &self.forwarded[each]
+        return NULL

@@ -59,7 +59,7 @@ class Origin:
         idle = self._idle
         while idle:
             upstream = idle.pop()
-            if upstream.usable:
+            if upstream.usable():
                 upstream.carry(relay, head, body)
                 return
         if self._open < self.settings.connections:
@@ -122,7 +122,7 @@ class Origin:
         except UpstreamError as error:
             self._failed(relay, error)
         else:
-            if not upstream.usable:  # not a byte was written, but dialling again could go on for ever
+            if not upstream.usable():  # not a byte was written, but dialling again could go on for ever
                 if not relay.over:
                     relay.fail(UpstreamUnreachable(f"`{self.host}` took a connection and closed it"))
             elif relay.over:

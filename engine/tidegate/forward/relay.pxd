@@ -35,4 +35,5 @@ cdef class Relay:
     cdef _tell(self, client, error)
     cdef _finish(self, client)
     cdef _cancel(self)
+    @cython.locals(waits=bint)
     cdef bint _end(self, error) except -1

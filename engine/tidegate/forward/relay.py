@@ -171,7 +171,7 @@ class Relay:
 
     def start(self, head: AnswerHead) -> bool:
         """The answer's head is read; whether the rest of the answer is wanted."""
-        if head.status in ELSEWHERE and self._client is not None and not self._begun:
+        if head.status >= 400 and head.status in ELSEWHERE and self._client is not None and not self._begun:
             upstream, self.upstream = self.upstream, None
             if self._course.again(head.status, "", self):
                 return False

@@ -12,6 +12,10 @@ def rewritten(
     """The body and what was changed in it: the model where the provider has another name for the one that is asked for,
     the most tokens of an answer where there are to be fewer, and a stream's usage where `asks_usage` says so.
     """
+    route = call.route
+    asks = asks_usage(call, include_usage)
+    if model == call.model and not asks and (most is None or route.lower_output is None):
+        return call.body, ()
     edits: list[Edit] = []
     names: tuple[str, ...] = ()
     if model != call.model:
@@ -19,13 +23,14 @@ def rewritten(
         assert span is not None
         edits.append((*span, encode_text(model)))
         names = ("model",)
-    if most is not None and call.route.lower_output is not None:
-        lowered = call.route.lower_output(call.body, most, provider)
+    if most is not None and route.lower_output is not None:
+        lowered = route.lower_output(call.body, most, provider)
         if lowered:
             edits += lowered
             names += ("max_tokens",)
-    if call.route.ask_usage is not None and asks_usage(call, include_usage):
-        edits.append(call.route.ask_usage(call.body))
+    if asks:
+        assert route.ask_usage is not None
+        edits.append(route.ask_usage(call.body))
         names += ("include_usage",)
     return (splice(call.body, edits), names) if edits else (call.body, names)
 

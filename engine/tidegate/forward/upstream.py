@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tidegate.clock import NEVER
 from tidegate.errors import UpstreamError, UpstreamMalformed, UpstreamTimeout, UpstreamTruncated
-from tidegate.forward._answer import AnswerHead, Body, copied, scan
+from tidegate.forward._answer import AnswerHead, Body, copied, found
 from tidegate.forward.answer import HeadReader
 
 if TYPE_CHECKING:
@@ -48,29 +48,38 @@ class Upstream:
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        self._write = transport.write
+        self._is_closing = transport.is_closing
         self._clock.watch(self)
 
     def get_buffer(self, hint: int) -> bytearray:
         return self._buffer
 
     def buffer_updated(self, size: int) -> None:
-        data = copied(self._buffer, size)
         relay = self.relay
         if relay is None:
             self.abort()  # bytes nobody asked for
             return
         self._deadline = min(self._clock.now + self._idle, self._total)
         body = self._body
-        offset = 0
-        if body is None:
-            try:
-                read = self._read_head(data)
-            except UpstreamError as error:
-                self._fail(error)
+        if body is not None:
+            data, offset = copied(self._buffer, size), 0
+        else:
+            head = found(self._buffer, size) if self._reader is None else None  # nearly always whole and plain
+            if head is None:
+                try:
+                    read = self._read_head(copied(self._buffer, size))
+                except UpstreamError as error:
+                    self._fail(error)
+                    return
+                if read is None:
+                    return
+                head, data, offset = read
+            elif head.whole is None:
+                data, offset = copied(self._buffer, size), head.size
+            if head.coded:
+                self._fail(UpstreamMalformed("the upstream compressed its answer though it was asked not to"))
                 return
-            if read is None:
-                return
-            head, data, offset = read
             self._head = head
             if not relay.start(head):
                 self.abort()  # another provider is asked
@@ -112,10 +121,9 @@ class Upstream:
 
     # what the origin, the relay and the clock ask for
 
-    @property
     def usable(self) -> bool:
         """Nothing was seen that speaks against sending a call this way."""
-        return not self.closed and not self._transport.is_closing()
+        return not self.closed and not self._is_closing()
 
     def carry(self, relay: "Relay", head: bytes, body: bytes) -> None:
         """Sends a call; its answer goes to `relay`."""
@@ -128,7 +136,7 @@ class Upstream:
         if len(body) > WHOLE:
             self._transport.writelines((head, body))
         else:
-            self._transport.write(head + body)
+            self._write(head + body)
 
     def pause(self) -> None:
         """The client is slow: nothing more is read, and silence is not the provider's fault."""
@@ -165,19 +173,12 @@ class Upstream:
         return True
 
     def _read_head(self, data: bytes) -> tuple[AnswerHead, bytes, int] | None:
-        head = scan(data) if self._reader is None else None  # nearly always whole and plain
-        if head is not None:
-            read = head, data, head.size
-        else:
-            if self._reader is None:
-                self._reader = HeadReader(self._head_limit)
-            later = self._reader.read(data)
-            if later is None:
-                return None
+        """One that is not plain, or not whole yet."""
+        if self._reader is None:
+            self._reader = HeadReader(self._head_limit)
+        read = self._reader.read(data)
+        if read is not None:
             self._reader = None
-            read = later
-        if read[0].coded:
-            raise UpstreamMalformed("the upstream compressed its answer though it was asked not to")
         return read
 
     def _release(self) -> None:

@@ -49,8 +49,8 @@ class Met:
         self._route: Route | None = None
         self._said: str | None = None  # whom the body named
         self._settings: Identify | None = None
-        self._given = b""  # the virtual key; empty: none came
-        self._key: Key | None = None  # that it proved
+        self._given = b""  # the virtual key that was proved last
+        self._key: Key | None = None  # which that is; None where the last call had none
         self._version = 0  # of the keys then
         self._until = 0.0  # so long it is good; 0: for ever
 
@@ -80,7 +80,7 @@ class Met:
 
     def proved(self, given: bytes, key: Key, version: int, until: float) -> None:
         """Remembers a key; whose call it proves is said next."""
-        self.caller = self._headers = None
+        self.caller = self.known = self._headers = None
         self._given = given
         self._key = key
         self._version = version
@@ -133,21 +133,10 @@ def identify(call: Call, ip: str | None, keys: Keys, settings: Identify, met: Me
     if made.tags:
         tags = made.tags + tags
     mode: Literal["byok", "key"] = "byok" if own else "key"
-    last = met.caller
-    if last is not None and _is(last, mode, made.user or user, session, parent, tags):
-        return met.of(call, settings, key, last)
-    caller = Caller(
-        made.tenant,
-        mode,
-        made.id,
-        made.user or user,
-        made.roles,
-        ip,
-        session,
-        parent,
-        tags,
-        made.integrations,
-    )
+    user = made.user or user
+    caller = met.caller
+    if caller is None or not _is(caller, mode, user, session, parent, tags):
+        caller = Caller(made.tenant, mode, made.id, user, made.roles, ip, session, parent, tags, made.integrations)
     return met.of(call, settings, key, caller)
 
 

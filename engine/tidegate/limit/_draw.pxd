@@ -69,8 +69,8 @@ cdef class Hold:
     cdef int end(self, uint64_t seq) except -1
     cdef shrink(self, list before)
     cdef bint prepare(self, Py_ssize_t count) except 0
-    cdef undo(self, Part* part, int64_t amount, int64_t cost)
-    cdef turn_into(self, Bucket bucket, Part* part, int64_t used, uint64_t seq)
+    cdef int undo(self, Part* part, int64_t amount, int64_t cost, int64_t now) noexcept
+    cdef int turn_into(self, Bucket bucket, Part* part, int64_t used, int64_t now, uint64_t seq) noexcept
     cdef int stage(self) noexcept
     cdef finish(self, int state)
 

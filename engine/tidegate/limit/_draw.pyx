@@ -121,11 +121,13 @@ cdef class Bucket:
 
     cpdef (int64_t, int64_t, int64_t) standing(self):
         """(used, remaining, reset): `used` and `state` in one, where 0 is a reset that is no question of time."""
-        cdef int64_t used, left, now = self.table.now()
-        self.follow()
-        left = self.left(now)
+        cdef int64_t used, left, now
         if self.sort == RATE:
+            now = self.table.now()
+            left = self.left(now)
             return self.burst - left, left, self.owed(now)
+        self.follow()
+        left = self.left(0)
         used = self.drawn()
         return used, left, 0 if self.ends == FOREVER else self.ends - self.table.wall()
 
@@ -311,21 +313,22 @@ cdef class Hold:
     cdef shrink(self, list before):
         """Back to these (amount, cost)."""
         cdef Py_ssize_t i
-        cdef int64_t amount, cost
+        cdef int64_t amount, cost, now = self.holds.table.now()
         for i in range(self.count):
             amount, cost = before[i]
-            self.undo(&self.parts[i], self.parts[i].amount - amount, self.parts[i].cost - cost)
+            self.undo(&self.parts[i], self.parts[i].amount - amount, self.parts[i].cost - cost, now)
 
-    cdef undo(self, Part* part, int64_t amount, int64_t cost):
+    cdef int undo(self, Part* part, int64_t amount, int64_t cost, int64_t now) noexcept:
         cdef Bucket bucket = <Bucket>part.bucket
         part.amount -= amount
         part.cost -= cost
         if not alive(&self.holds.table.view, part.slot, part.word):
-            return
+            return 0
         if bucket.sort == RATE:
-            refund(word_of(&self.holds.table.view, part.slot), cost, self.holds.table.now())
+            refund(word_of(&self.holds.table.view, part.slot), cost, now)
         elif amount:
             let_go(&self.holds.table.view, part.slot, amount)
+        return 0
 
     def settle(self, actual, uint64_t seq=0):
         """What was really used takes the place of what was held; returns how much more it was, `()` if it was not.
@@ -357,45 +360,51 @@ cdef class Hold:
         cdef Py_ssize_t i
         cdef Part* part
         cdef Bucket bucket
+        cdef int64_t now
         cdef bint more = False
         if self.stage() == DONE:
             return 0
+        now = self.holds.table.now()
         for i in range(self.count):
             part = &self.parts[i]
             bucket = <Bucket>part.bucket
             if bucket.sort == CONCURRENT:
-                self.undo(part, part.amount, 0)
+                self.undo(part, part.amount, 0, now)
                 continue
             more |= part.used > part.amount
-            self.turn_into(bucket, part, part.used, seq)
+            self.turn_into(bucket, part, part.used, now, seq)
         self.finish(DONE)
         if more:
             tally(&self.holds.table.view, OVERDRAWN)
         return more
 
-    cdef turn_into(self, Bucket bucket, Part* part, int64_t used, uint64_t seq):
+    cdef int turn_into(self, Bucket bucket, Part* part, int64_t used, int64_t now, uint64_t seq) noexcept:
         cdef Table table = self.holds.table
         cdef int64_t cost, slot
         if bucket.sort == RATE:
             cost = bucket.cost(used)
-            if cost <= part.cost:
-                self.undo(part, 0, part.cost - cost)
-                return
+            if cost == part.cost:
+                return 0
+            if cost < part.cost:
+                return self.undo(part, 0, part.cost - cost, now)
             slot = part.slot
             if not alive(&table.view, slot, part.word):
                 slot = table.place(bucket.aimed, bucket.owner, RATE, FOREVER, &part.word)
             if slot >= 0:
-                take(word_of(&table.view, slot), cost - part.cost, bucket.depth, table.now(), True)
+                take(word_of(&table.view, slot), cost - part.cost, bucket.depth, now, True)
         elif alive(&table.view, part.slot, part.word):  # else its window is over, and nothing was held any more
             settle_held(&table.view, part.slot, part.amount, used, seq)
+        return 0
 
     def release(self):
         """Gives everything back: nothing was used. Once settled it changes nothing."""
         cdef Py_ssize_t i
+        cdef int64_t now
         if self.stage() == DONE:
             return
+        now = self.holds.table.now()
         for i in range(self.count):
-            self.undo(&self.parts[i], self.parts[i].amount, self.parts[i].cost)
+            self.undo(&self.parts[i], self.parts[i].amount, self.parts[i].cost, now)
         self.finish(DONE)
 
     def renew(self):
@@ -520,7 +529,7 @@ cdef class Holds:
             for i in range(each.count):
                 part = &each.parts[i]
                 if (<Bucket>part.bucket).sort == CONCURRENT:
-                    each.undo(part, part.amount, 0)
+                    each.undo(part, part.amount, 0, now)
             each.finish(LOST)
             tally(&self.table.view, EXPIRED)
         return len(overdue)

@@ -8,12 +8,12 @@ clock itself, so that the end of a budget is its end to the second.
 import re
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport UINT32_MAX, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_REALTIME
 
-from tidegate.limit._draw cimport Bucket
-from tidegate.limit._table cimport RATE, Table, clock_of
+from tidegate.limit._draw cimport ONCE, TOKENS, Bucket
+from tidegate.limit._table cimport CONCURRENT, RATE, Table, clock_of
 
 from tidegate.limit.headers import LINES, MEASURES
 
@@ -33,6 +33,9 @@ cdef struct Standing:  # of the bucket of a measure that is nearest to its end
     int64_t most, remaining, reset
     int64_t at  # Unix time of the reset in nanoseconds, or -1: `reset` from now
 
+cdef char[200] PAIRS  # the numbers from 00 to 99
+for _at in range(100):
+    PAIRS[2 * _at], PAIRS[2 * _at + 1] = 48 + _at // 10, 48 + _at % 10
 cdef tuple FORMS = ("openai", "anthropic")
 cdef Words[2][2] WORDS
 cdef list KEPT = []  # the texts that WORDS points into
@@ -67,11 +70,10 @@ cpdef bytes lines(str form, buckets):
     nearest[0].known = nearest[1].known = False
     for each in buckets:
         bucket = <Bucket?>each
-        said = bucket.limit.measure
-        if said == "requests":
-            look(bucket, &nearest[0])
-        elif said == "tokens":
+        if bucket.draws == TOKENS:
             look(bucket, &nearest[1])
+        elif bucket.draws == ONCE and bucket.sort != CONCURRENT:
+            look(bucket, &nearest[0])
     for measure in range(2):
         if nearest[measure].known:
             out = write(out, &WORDS[0 if openai else 1][measure], &nearest[measure], openai)
@@ -114,17 +116,29 @@ cdef inline char* text(char* out, const Words* words, int piece) noexcept nogil:
 
 cdef char* number(char* out, int64_t value, int digits) noexcept nogil:
     """A number of at least so many digits."""
-    cdef char[20] reversed
-    cdef int count = 0
-    while value or count < digits:
-        reversed[count] = <char>(48 + value % 10)
-        value //= 10
-        count += 1
-    while count:
-        count -= 1
-        out[0] = reversed[count]
-        out += 1
-    return out
+    cdef char[20] room
+    cdef char* end = room + 20
+    cdef char* p = end
+    cdef uint64_t left = <uint64_t>value
+    cdef uint32_t low
+    while left > UINT32_MAX:  # a few divisions of the slow kind
+        low = <uint32_t>(left % 100)
+        left //= 100
+        p -= 2
+        memcpy(p, &PAIRS[2 * low], 2)
+    low = <uint32_t>left
+    while low >= 10:
+        p -= 2
+        memcpy(p, &PAIRS[2 * (low % 100)], 2)
+        low //= 100
+    if low or p == end:
+        p -= 1
+        p[0] = <char>(48 + low)
+    while end - p < digits:
+        p -= 1
+        p[0] = c"0"
+    memcpy(out, p, end - p)
+    return out + (end - p)
 
 
 cdef inline char* put(char* out, char character) noexcept nogil:

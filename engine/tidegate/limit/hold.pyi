@@ -46,7 +46,8 @@ class Held(Draws):
     warned: bool
     """A limit that only warns was exceeded before the call left."""
 
-    def __init__(self) -> None: ...
+    def __init__(self, *args: object, **options: object) -> None:
+        """TypeError: a call holds what a Holder took."""
     @property
     def exceeded(self) -> tuple[Limit, ...]:
         """The limits that only warn, and were exceeded."""

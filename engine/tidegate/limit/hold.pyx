@@ -105,7 +105,7 @@ cdef inline Py_ssize_t place(void* what, void* whose) noexcept:
 @cython.final
 @cython.no_gc  # what it leads to never leads back
 cdef class Held(Draws):
-    def __init__(self):
+    def __init__(self, *args, **options):
         raise TypeError("a call holds what a Holder took")
 
     @property

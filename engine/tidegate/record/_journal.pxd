@@ -30,6 +30,7 @@ cdef class Journal:
     cdef CJournal* c
     cdef int64_t stale
     cdef uint64_t reserve
+    cdef uint64_t wanted  # of which the writer hears at the end of the turn
     cdef unsigned long forks
     cdef Py_ssize_t limit
     cdef readonly unsigned long long dropped

@@ -42,7 +42,11 @@ class Journal:
     def idle(self) -> bool:
         """Whether the writer sleeps, and does not come to commit what is appended before it is woken."""
     def want(self, seq: int) -> bool:
-        """Somebody waits for this record: True when it is durable already, else a commit follows after `turn`."""
+        """Somebody waits for this record: True when it is durable already, else a commit follows after `turn`.
+
+        The writer hears of it then, not before: one commit is for all that a turn appends, and the eventfd tells when
+        it is done. What became durable until then is only seen in `durable`.
+        """
     def turn(self) -> bool:
         """To be called once a turn of the loop: wakes the writer if it sleeps and there is reason to.
 

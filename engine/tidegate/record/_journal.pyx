@@ -125,14 +125,14 @@ cdef class Journal:
         cdef CJournal* c = self.opened()
         if seq > c.last:
             raise ValueError(f"record {seq} has not been appended")
-        if seq <= load_durable(c):
-            return True
-        if seq > c.wanted:
-            store_wanted(c, seq)
-        return load_durable(c) >= seq
+        if seq > self.wanted:
+            self.wanted = seq
+        return seq <= load_durable(c)
 
     cpdef bint turn(self) except? -1:
         cdef CJournal* c = self.opened()
+        if self.wanted > c.wanted:
+            store_wanted(c, self.wanted)
         c_wake(c)
         return not load_trouble(c) and not is_stale(c, self.stale)
 

@@ -60,8 +60,8 @@ cdef class Account:
     cpdef unsigned long long refused(self, error, Draws draws=*) except? 0
     cdef int _ask(self) except -1
     cdef unsigned long long _write(self, Leaf* leaf, unsigned char* start, bint new) except? 0
-    cdef int _put_head(self, Leaf* leaf, size_t fields, const char* kind, size_t length) except -1
-    cdef int _put_intent(self, Leaf* leaf) except -1
+    cdef int _put_head(self, Leaf* leaf, size_t fields, const char* kind, size_t length, int64_t span) except -1
+    cdef int _put_intent(self, Leaf* leaf, int64_t sent) except -1
     cdef int _put_outcome(
         self, Leaf* leaf, Outcome ended, error, Usage reported, Usage counted, cost, Draws draws, bint shared,
         int64_t last,

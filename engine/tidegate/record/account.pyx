@@ -11,6 +11,7 @@ from functools import partial
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
+from libc.string cimport memcmp, memcpy
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
 from tidegate.draws cimport Draw, Draws
@@ -50,7 +51,10 @@ cdef extern from "leaf.h" nogil:
     void put_array(Leaf*, size_t)
     void put_text(Leaf*, const void*, size_t)
     void put_bytes(Leaf*, const void*, size_t)
-    void put_draw(Leaf*, const unsigned char*, const char*, size_t, uint64_t, uint64_t, uint64_t)
+    ctypedef struct Short:
+        unsigned char length
+        unsigned char* bytes
+    void put_draw(Leaf*, const unsigned char*, const Short*, uint64_t, uint64_t, uint64_t)
     int is_plain(const unsigned char*, size_t)
     int read_run(const char*, size_t, unsigned char*)
 
@@ -88,6 +92,7 @@ cdef extern from *:
 
 cdef enum:
     ROOM = 16384  # for a leaf before it is shortened
+    SECOND = 1_000_000_000
     MOST_WAYS = 64  # that are remembered
 
 sha256_prepare()
@@ -107,6 +112,14 @@ cdef inline int put_string(Leaf* leaf, PyObject* text) except -1:
         at = PyUnicode_AsUTF8AndSize(text, &length)
         put_text(leaf, at, length)
     return 0
+
+
+cdef inline bint same(PyObject* one, PyObject* other) noexcept:
+    """Whether two texts are the same, of which the second is of ASCII alone."""
+    cdef Py_ssize_t length = PyUnicode_GET_LENGTH(other)
+    if not PyUnicode_Check(one) or not PyUnicode_IS_COMPACT_ASCII(one) or PyUnicode_GET_LENGTH(one) != length:
+        return False
+    return not memcmp(PyUnicode_1BYTE_DATA(one), PyUnicode_1BYTE_DATA(other), length)
 
 
 cdef inline bint stands(PyObject* text, int most) noexcept:
@@ -204,17 +217,28 @@ cdef int put_reasons(Leaf* leaf, given) except -1:
     return 0
 
 
-cdef tuple WORDS = tuple([measure.encode() for measure in MEASURES])
+cdef Short[4] SAID  # MEASURES
+
+
+cdef int say_measures() except -1:
+    cdef bytes said
+    cdef Py_ssize_t at
+    for at, measure in enumerate(MEASURES):
+        said = encoded(measure)
+        if at >= 4 or len(said) > 16:
+            raise ValueError(f"`{measure}` is one measure too many, or too long")
+        memcpy(SAID[at].bytes, PyBytes_AS_STRING(said), PyBytes_GET_SIZE(said))
+        SAID[at].length = <unsigned char>PyBytes_GET_SIZE(said)
+    return 0
+
+say_measures()
+
 
 cdef void put_draws(Leaf* leaf, Draws draws) noexcept:
     cdef Draw* draw = draws.all
-    cdef bytes measure
     put_array(leaf, draws.count)
     for _ in range(draws.count):
-        measure = <bytes>WORDS[draw.measure]
-        put_draw(
-            leaf, draw.bucket, PyBytes_AS_STRING(measure), PyBytes_GET_SIZE(measure), draw.held, draw.settled, draw.end
-        )
+        put_draw(leaf, draw.bucket, &SAID[draw.measure], draw.held, draw.settled, draw.end)
         draw += 1
 
 
@@ -384,19 +408,21 @@ cdef class Account:
         cdef unsigned char room[ROOM]
         cdef Leaf leaf = leaf_in(room)
         cdef unsigned long long seq
+        cdef int64_t sent
         self._edits = edits
         if self._kept:
             self._ask()
             commit(self, UPSTREAM_REQUEST, body, self._sent)
             self._has_sent = True
-        self._put_intent(&leaf)
+        sent = now() - self._start
+        self._put_intent(&leaf, sent)
         seq = self._write(&leaf, room, True)
         if seq:
             if self._begun is None:
                 self._begun = Begun.__new__(Begun)
             self._evidence.begun(self._begun, seq)
         self._leaving = True
-        self.sent_at = now() - self._start
+        self.sent_at = sent
         return seq
 
     cpdef unsigned long long outcome(
@@ -450,7 +476,8 @@ cdef class Account:
 
     # what they say
 
-    cdef int _put_head(self, Leaf* leaf, size_t fields, const char* kind, size_t length) except -1:
+    cdef int _put_head(self, Leaf* leaf, size_t fields, const char* kind, size_t length, int64_t span) except -1:
+        """Its time is so long after the call began; after a second the clock is read again, which may have been set."""
         cdef Evidence evidence = self._evidence
         put_array(leaf, fields)
         put_text(leaf, kind, length)
@@ -458,13 +485,13 @@ cdef class Account:
         put_uint(leaf, evidence.worker)
         put_uint(leaf, evidence.epoch)
         put_uint(leaf, evidence._journal.following())
-        put_uint(leaf, time_of(CLOCK_REALTIME))
+        put_uint(leaf, self._began + span if span < SECOND else time_of(CLOCK_REALTIME))
         put_bytes(leaf, self._run, 13)
         put_raw(leaf, PyBytes_AS_STRING(self._known.said), PyBytes_GET_SIZE(self._known.said))
         return put_string(leaf, <PyObject*>self.mode)
 
-    cdef int _put_intent(self, Leaf* leaf) except -1:
-        self._put_head(leaf, 17, b"intent", 6)
+    cdef int _put_intent(self, Leaf* leaf, int64_t sent) except -1:
+        self._put_head(leaf, 17, b"intent", 6, sent)
         put_said(leaf, self._way.said)
         put_own(leaf, self._policy)
         put_own(leaf, self._way.digest)
@@ -480,7 +507,7 @@ cdef class Account:
         self, Leaf* leaf, Outcome ended, error, Usage reported, Usage counted, cost, Draws draws, bint shared,
         int64_t last,
     ) except -1:
-        self._put_head(leaf, 35, b"outcome", 7)
+        self._put_head(leaf, 35, b"outcome", 7, last)
         put_string(leaf, <PyObject*>self._call.route.endpoint)
         put_said(leaf, self._way.said_model)
         put_bool(leaf, self._call.stream)
@@ -601,7 +628,7 @@ cdef class Account:
         cdef tuple reasons = ()
         if self._decision is not None:
             reasons = <tuple?>self._decision.reasons
-        model = "" if self._call.model == self._way.stands else self._call.model
+        model = "" if same(<PyObject*>self._call.model, <PyObject*>self._way.stands) else self._call.model
         if not (model or reasons or self._told or self._flags):
             put_own(leaf, b"")
             return 0

@@ -14,9 +14,8 @@ cdef class Evidence:
     cdef readonly unsigned long long epoch
     cdef Journal _journal
     cdef object _subjects, _loop, _failures, _since
-    cdef list _waiting, _policies
-    cdef Py_ssize_t _count
-    cdef object _dropped, _late
+    cdef list _policies
+    cdef object _waiting, _dropped, _late
     cdef long long _destroyed
     cdef bint _turning
     cdef OpenRuns _open

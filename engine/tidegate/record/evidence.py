@@ -9,7 +9,6 @@ Nothing here waits. The writer of the journal is woken once a turn of the loop, 
 commit fails, or takes too long, all who wait are told that there is no record; none of them may go on as if there were.
 """
 
-import heapq
 import time
 from collections import deque
 from collections.abc import Callable
@@ -128,12 +127,11 @@ class Evidence:
         self._known: dict[tuple[str, str | None, str | None], Known] = {}  # callers met, without session and parent
         self._destroyed = subjects.destroyed
         self._loop = loop
-        self._waiting: list[tuple[int, int, Waiting]] = []  # a heap
-        self._count = 0
+        self._waiting: deque[tuple[int, Waiting]] = deque()
         self._failures = journal.failures
         self._turning = False
         self._open = OpenRuns()
-        self._late: deque[tuple[Begun | None, Callable[[Stamp], Record], Callable[[int], None] | None]] = deque()
+        self._late: deque[tuple[Begun | None, Callable[[Stamp], Record], Callable[[int], None]]] = deque()
         self._refused: dict[str, int] = {}
         self._policies = ["", ""]
         self._dropped = 0
@@ -160,8 +158,7 @@ class Evidence:
         """It has an outcome."""
         self._open.end(run)
 
-    def later(
-        self, run: Begun | None, make: Callable[[Stamp], Record], then: Callable[[int], None] | None = None) -> None:
+    def later(self, run: Begun | None, make: Callable[[Stamp], Record], then: Callable[[int], None]) -> None:
         """The end of a run that finds no room now is recorded as soon as there is some."""
         if len(self._late) < MOST_LATE:  # else it is recorded as aborted when this worker ends
             self._late.append((run, make, then))
@@ -174,8 +171,7 @@ class Evidence:
             except Unrecorded:
                 return
             self._late.popleft()
-            if then is not None:
-                then(seq)
+            then(seq)
             self.ended(run)
 
     def policies(self, digests: tuple[str, str]) -> None:
@@ -202,8 +198,7 @@ class Evidence:
         """Whether the record is still to become durable; then `release` or `lost` follows, in a later callback."""
         if not seq or self._journal.want(seq):  # without a number it was dropped, as best effort may
             return False
-        self._count += 1
-        heapq.heappush(self._waiting, (seq, self._count, waiting))
+        self._waiting.append((seq, waiting))
         self._soon()
         return True
 
@@ -224,29 +219,37 @@ class Evidence:
         self._turning = False
         if not self._journal.turn():
             self._lose()
+        elif self._waiting:
+            self._release(self._journal.durable)  # what rode along while this turn went on, of which nobody tells
 
     def _acknowledged(self) -> None:
-        durable = self._journal.acknowledge()
-        waiting = self._waiting
-        while waiting and waiting[0][0] <= durable:
-            heapq.heappop(waiting)[2].release()
+        self._release(self._journal.acknowledge())
         if self._journal.failures != self._failures:
             self._failures = self._journal.failures
             self._lose()
-        elif waiting:
-            self._journal.turn()
+        elif self._waiting:
+            self._soon()
+
+    def _release(self, durable: int) -> None:
+        """Who waits for records up to this one goes on; the others keep their order."""
+        waiting = self._waiting
+        for _ in range(len(waiting)):
+            each = waiting.popleft()
+            if each[0] <= durable:
+                each[1].release()
+            else:
+                waiting.append(each)
 
     def _lose(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, deque()
         self.lost += len(waiting)
         error = Unrecorded(self._journal.trouble or "the record of this call could not be kept")
-        for _, _, each in waiting:
+        for _, each in waiting:
             each.lost(error)
 
     def check(self, now: float) -> bool:
         """The clock's question: has a commit become too old, and is it time to say who was refused?"""
-        if not self._journal.turn():
-            self._lose()
+        self._turn()
         self._say_late()
         self._journal.keep(self._open.first or self._journal.appended + 1)
         if now >= self._next:
@@ -331,8 +334,8 @@ class Evidence:
         """Who still waits is released by what the journal made durable as it closed, or told."""
         self._journal.drain(1.0)
         durable = self._journal.durable
-        waiting, self._waiting = self._waiting, []
-        for seq, _, each in waiting:
+        waiting, self._waiting = self._waiting, deque()
+        for seq, each in waiting:
             if seq <= durable:
                 each.release()
             else:

@@ -232,19 +232,22 @@ static int commit(Journal *j) {
     return error;
 }
 
-static int wait_for_work(Journal *j) { /* until there is something to commit; 0 when there never will be */
+/* Until there is something to commit; 0 when there never will be. After a commit it rides along, also with nothing yet:
+ * where calls follow one another it is woken only by who waits. When nothing has come by then it goes to sleep. */
+static int wait_for_work(Journal *j) {
     pthread_mutex_lock(&j->lock);
     int64_t until = clock_of(CLOCK_MONOTONIC) + LAZY;
+    int over = 0;
     for (;;) {
-        STORE(j->asleep, j->tail == LOAD(j->ring->head) ? IDLE : RIDING); /* shown before the words are read again */
+        STORE(j->asleep, over ? IDLE : RIDING); /* shown before the words are read */
         int pending = j->tail != LOAD(j->ring->head);
-        if (j->closing || (pending && LOAD(j->wanted) > j->durable)) break;
-        if (LOAD(j->asleep) == IDLE) {
-            if (pending) continue;
+        if (j->closing || (pending && (over || LOAD(j->wanted) > j->durable))) break;
+        if (over) {
             pthread_cond_wait(&j->work, &j->lock);
             until = clock_of(CLOCK_MONOTONIC) + LAZY;
-        } else if (wait_until(&j->work, &j->lock, until)) {
-            break;
+            over = 0;
+        } else {
+            over = wait_until(&j->work, &j->lock, until);
         }
     }
     STORE(j->asleep, AWAKE);

@@ -92,17 +92,19 @@ static inline void put_bytes(Leaf *leaf, const void *from, size_t count) {
     put_raw(leaf, from, count);
 }
 
-/* What is drawn of a bucket: its key of 16 bytes, a measure of less than 32, and three numbers. */
-static inline void put_draw(Leaf *leaf, const unsigned char *bucket, const char *measure, size_t length, uint64_t held,
+typedef struct { /* a text of at most 15 bytes as it is written */
+    unsigned char length, bytes[16];
+} Short;
+
+/* What is drawn of a bucket: its key of 16 bytes, a measure, and three numbers. */
+static inline void put_draw(Leaf *leaf, const unsigned char *bucket, const Short *measure, uint64_t held,
                             uint64_t settled, uint64_t end) {
-    enum { MOST = 3 + 16 + 1 + 31 + 3 * 9 };
-    unsigned char *at = leaf_room(leaf, MOST);
+    unsigned char *at = leaf_room(leaf, 3 + 16 + 16 + 3 * 9);
     if (!at) return;
     memcpy(at, "\x95\xC4\x10", 3);
     memcpy(at + 3, bucket, 16);
-    at[19] = (unsigned char)(0xA0 | length);
-    memcpy(at + 20, measure, length);
-    leaf->at = number_at(number_at(number_at(at + 20 + length, held), settled), end);
+    memcpy(at + 19, measure->bytes, 16); /* what is too much is written over */
+    leaf->at = number_at(number_at(number_at(at + 19 + measure->length, held), settled), end);
 }
 
 /* Whether a name may stand in a leaf as it is: letters, digits and these signs. */

@@ -13,7 +13,7 @@ from msgspec import Raw, inspect
 
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 from cpython.unicode cimport PyUnicode_DecodeUTF8
@@ -110,12 +110,14 @@ cdef class Fields:
         cdef Field *field = &self.fields[place]
         cdef int64_t number = 0
         cdef Span span
+        cdef tuple held
         if field.kind == RAW:
             span = Span.__new__(Span)
             span.body = body
             span.start = start
             span.end = end
-            return Raw(span)
+            held = (span,)
+            return (<PyTypeObject *>Raw).tp_new(Raw, <PyObject *>held, NULL)  # `Raw(span)`, in half the time
         if field.kind == ANY:
             try:
                 return self.decoders[place](body[start:end])

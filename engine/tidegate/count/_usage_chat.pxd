@@ -1,0 +1,2 @@
+# for compiled callers; what it gives is a Usage, None, or UNDECIDED
+cpdef object quick_usage(bytes answer)
