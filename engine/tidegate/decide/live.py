@@ -12,7 +12,6 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 from msgspec.structs import replace
-from watchfiles import watch
 
 from tidegate.decide.bundle import load
 from tidegate.decide.cache import Cache
@@ -189,6 +188,8 @@ class Live:
             self._stop.wait(LOOK)
             yield False
             return
+        from watchfiles import watch  # in the thread that follows: a start does not wait for it
+
         step = max(1, int(settle * 1000))
         timeout = int(LOOK * 1000)
         unseen = True
