@@ -61,7 +61,7 @@ def test_what_is_counted_is_what_is_read() -> None:
 
 
 def test_calls_of_every_kind_are_told_apart_whoever_names_them() -> None:
-    """Rows are found by the objects that name them: others that say the same find them, and more than are remembered."""
+    """Rows are found by the objects that name them; others that say the same, and more than are kept, find them too."""
     [block] = blocks(1)
     counters = Counters(block)
     kinds = list(itertools.product([f"endpoint-{n}" for n in range(4)], ["one", "two", ""], ["allow", "warn", "none"]))

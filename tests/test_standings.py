@@ -79,7 +79,7 @@ def test_who_asks_twice_is_told_the_same(tmp_path: Path) -> None:
 
 
 def test_one_declaration_is_many_buckets(tmp_path: Path) -> None:
-    """By the caller, by whose limits they are, and of a tenant's own where the key does not tell tenants apart."""
+    """By the caller, and by whose limits they are."""
     kinds, first, second = declared(DATA), Limits(), Limits()
     acme = first.prepare(Limit(name="words", key=("ann", "team"), measure="tokens", max=100, per="total"), "acme")
     hold: Any = first.acquire([(acme, 40)])

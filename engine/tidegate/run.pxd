@@ -4,6 +4,7 @@ from tidegate.count.metering cimport Metering
 from tidegate.count.prices cimport Price
 from tidegate.counters cimport Counters
 from tidegate.decide.decision cimport decide
+from tidegate.decide.ruling cimport Ruling
 from tidegate.limit._standing cimport lines as standing
 from tidegate.limit.hold cimport Buckets, Held, Holder
 from tidegate.model cimport Call
@@ -29,7 +30,7 @@ cdef class Run:
     cdef Holder _holder
     cdef Counters _counters
     cdef bint _left
-    cdef object _policy
+    cdef Ruling _policy
     cdef readonly Metering counted
     cdef Metering _metering
     cdef str _integration
@@ -42,13 +43,13 @@ cdef class Run:
 
     @cython.locals(price=Price)
     cpdef metered(self, Metering metering, str integration, str prices)
-    @cython.locals(decision=Decision)
+    @cython.locals(decision=Decision, policy=Ruling)
     cpdef decide(self)
     @cython.locals(held=Held, decision=Decision)
     cpdef take(self)
     cdef _begin(self, Rules rules, Holder holder, Counters counters, Call call, Caller caller, Account account)
     @cython.locals(told=Told)
-    cdef _limits(self, policy)
+    cdef _limits(self, Ruling policy)
     cdef _reserved(self)
     cdef _stated(self)
     @cython.locals(price=Price)

@@ -27,10 +27,9 @@ class Told(Standings):
         found, seen = [], []
         for name, declared in self._declared.items():
             drawn = declared.of(self._call, self._caller)
-            tenant = self._caller.tenant
-            if drawn.holder is not self._holder or drawn.tenant != tenant:
-                drawn.holder, drawn.tenant = self._holder, tenant
-                drawn.bucket = self._holder.bucket(drawn.limit, tenant)
+            if drawn.holder is not self._holder:
+                drawn.holder = self._holder
+                drawn.bucket = self._holder.bucket(drawn.limit, self._caller.tenant)
             used, left, reset = stands(drawn.bucket)
             standing = Standing.__new__(Standing)  # once a call: made without the arguments' way through Python
             standing.begin(name, drawn.usd, used, left, reset)

@@ -4,10 +4,14 @@ import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime
+from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tidegate import cost
 from tidegate.configuration import load
@@ -105,6 +109,46 @@ def test_a_call_is_rounded_up_once(read: int, wrote: int, micro_cents: int) -> N
 
 def test_amounts_beyond_64_bits_are_exact() -> None:
     assert charged(used(10**12, 10**12), Period(rates=Rates(input=6 * 10**10, output=1))) == 6 * 10**16 + 10**6
+
+
+# around the amounts and rates up to which the machine's integers are used
+TOKENS = st.sampled_from([0, 1, 1000, 2**23 - 1, 2**23, 2**23 + 1, 10**12])
+RATES = st.sampled_from([0, 1, 999_999, 15_000_000, 2**36 - 1, 2**36, 10**15, 2**62])
+FEW = st.sampled_from([0, 1, 2**17 - 1, 2**17, 10**12])
+EACH = st.sampled_from([0, 1, 2**42 - 1, 2**42, 2**60 - 1, 2**60, 2**62])
+PARTS = {
+    "cached_tokens": "cached",
+    "cache_write_1h_tokens": "cache_write_1h",
+    "input_audio_tokens": "input_audio",
+    "input_image_tokens": "input_image",
+    "reasoning_tokens": "reasoning",
+    "output_audio_tokens": "output_audio",
+    "output_image_tokens": "output_image",
+    "web_searches": "web_search",
+}
+OF_INPUT = ("cached_tokens", "cache_write_1h_tokens", "input_audio_tokens", "input_image_tokens")
+OF_OUTPUT = ("reasoning_tokens", "output_audio_tokens", "output_image_tokens")
+
+
+@settings(deadline=None, max_examples=500)
+@given(data=st.data(), read=TOKENS, said=TOKENS, wrote=TOKENS)
+def test_no_amount_is_too_large_to_be_exact(data: Any, read: int, said: int, wrote: int) -> None:
+    amounts = {part: data.draw(FEW if part == "web_searches" else TOKENS) for part in PARTS}
+    rates = {rate: data.draw(EACH if rate in FEES else RATES) for rate in Rates.__struct_fields__}
+    if data.draw(st.booleans()):  # else hardly any call would have nothing but small amounts
+        amounts = {part: amount % 2**17 for part, amount in amounts.items()}
+        read, said, wrote = read % 2**23, said % 2**23, wrote % 2**23
+    if data.draw(st.booleans()):  # nor any model such rates
+        rates = {rate: value % (2**42 if rate in FEES else 2**36) for rate, value in rates.items()}
+    written = max(wrote - amounts["cache_write_1h_tokens"], 0)
+    total = sum(amount * rates[PARTS[part]] for part, amount in amounts.items()) + written * rates["cache_write"]
+    total += max(read - written - sum(amounts[part] for part in OF_INPUT), 0) * rates["input"]
+    total += max(said - sum(amounts[part] for part in OF_OUTPUT), 0) * rates["output"] + rates["request"]
+    usage = used(read, said, cache_write_tokens=wrote, **amounts)
+    assert charged(usage, Period(rates=Rates(**rates))) == ceil(Fraction(total, 1_000_000))
+    texts = read * rates["input"] + said * rates["output"] + rates["request"]
+    price = Prices(table(model("m", Period(rates=Rates(**rates))))).of("m", "acme")
+    assert price.standard(read, said, NOW) == ceil(Fraction(texts, 1_000_000))
 
 
 def test_more_input_tokens_than_a_step_raise_the_whole_call() -> None:

@@ -61,8 +61,7 @@ cdef object usage_of(const int64_t* number, tier):
     for i in range(CACHED, NUMBERS):
         if number[i] > 0:
             plain = False
-    served = "" if tier is None else service(tier)
-    if plain and not served:
+    if plain and (tier is None or not service(tier)):
         return Made(number[READ], said, "provider")
     cached = number[CACHED] if number[CACHED] > 0 else number[MOONSHOT] if number[MOONSHOT] > 0 else number[DEEPSEEK]
     thought = number[THOUGHT] if number[THOUGHT] > 0 else apart
@@ -79,5 +78,5 @@ cdef object usage_of(const int64_t* number, tier):
         max(number[SPOKEN], 0),
         0,
         max(number[SEARCHES], 0),
-        served,
+        service(tier),
     )

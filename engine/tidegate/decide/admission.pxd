@@ -3,6 +3,7 @@ cimport cython
 from tidegate.decide.known cimport Known, Told
 from tidegate.model cimport Call
 
+@cython.final
 cdef class Elements:
     cdef readonly str place
     cdef readonly object rule
@@ -10,6 +11,7 @@ cdef class Elements:
 
     cpdef finished(self, list elements)
 
+@cython.final
 cdef class Admission:
     cdef object _noted, _again, _carries_out
     cdef str _digest

@@ -8,7 +8,6 @@ cdef class Drawn:
     cdef readonly object limit
     cdef readonly bint usd
     cdef public object holder, bucket
-    cdef public str tenant
 
 @cython.final
 cdef class Declared:

@@ -37,8 +37,7 @@ class Drawn:
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
         self.usd = limit.measure == "usd"
-        self.holder: object = None  # who found it, and for which tenant
-        self.tenant: str | None = None
+        self.holder: object = None  # who found it
         self.bucket: Any = None
 
 

@@ -16,10 +16,10 @@ from msgspec.structs import replace
 from tidegate.decide.bundle import load
 from tidegate.decide.cache import Cache
 from tidegate.decide.contract import EVERYTHING, refusal
-from tidegate.decide.declared import Declared
 from tidegate.decide.input import Phase
 from tidegate.decide.policy import Policy
 from tidegate.decide.reading import Limits, no_limits
+from tidegate.decide.ruling import Ruling
 from tidegate.model import Call, Caller, Decision, Estimate
 from tidegate.rego.errors import PolicyRefused, Problem
 from tidegate.rego.evaluation import BUDGET
@@ -27,14 +27,11 @@ from tidegate.rego.evaluation import BUDGET
 LOOK = 1.0  # seconds: how often it is looked whether a path leads elsewhere now, which no watched folder tells
 
 
-class Nothing:
+class Nothing(Ruling):
     """What is asked where no policy is in force; a shadow may stand alone."""
 
-    phases: frozenset[str] = frozenset()
-    alone: None = None  # as Policy.alone
-
     def __init__(self, decision: Decision, shadow: Policy | None) -> None:
-        self.declared: dict[str, Declared] = {}
+        super().__init__()
         self._decision = decision
         self._shadow = shadow
 

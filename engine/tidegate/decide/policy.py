@@ -6,7 +6,6 @@ blocked, with `policy_error` as the code and what went wrong as the message.
 """
 
 from collections import OrderedDict
-from copy import copy
 from pathlib import Path
 from threading import Lock
 from time import time_ns
@@ -19,9 +18,10 @@ from tidegate.decide.bundle import Bundle, load
 from tidegate.decide.cache import Cache
 from tidegate.decide.compiled import Compiled, answer, by_document, compile_bundle
 from tidegate.decide.contract import EVERYTHING, NoAnswer, decision, failed, refusal
-from tidegate.decide.declared import Declared, declared
+from tidegate.decide.declared import declared
 from tidegate.decide.input import Phase, Situation, completed, document
 from tidegate.decide.reading import Limits, no_limits
+from tidegate.decide.ruling import Ruling
 from tidegate.model import Call, Caller, Decision, Estimate
 from tidegate.rego.evaluation import BUDGET, Evaluation
 from tidegate.rego.generate import Program
@@ -31,7 +31,7 @@ NO_ADMISSION: Final = "the policy has no package `tidegate.admission`"
 QUERIES: Final = 64  # compiled queries that are kept; a program asks a few, over and over
 
 
-class Policy:
+class Policy(Ruling):
     """The policy of one bundle. It never changes, and any number of threads may ask it."""
 
     def __init__(
@@ -45,16 +45,17 @@ class Policy:
         """Compiles a bundle, or finds it compiled; raises PolicyRefused. `carries_out` are the rules that whoever asks
         acts upon.
         """
+        super().__init__()
         self.bundle = bundle
         self.shadow: Policy | None = None
         self._carries_out = carries_out
         self._budget = budget
         program = compile_bundle(bundle, carries_out, replace(TYPED, budget=budget), cache)
         self._compiled: Compiled = by_document(bundle, program)
-        self.phases: frozenset[str] = self._compiled.phases  # those that it has a package for
-        self.declared: dict[str, Declared] = declared(bundle.data)  # the limits of `input.limits`
+        self.phases = self._compiled.phases
+        self.declared = declared(bundle.data)
         self._admission = Admission(program, bundle.digest, carries_out) if "admission" in self.phases else None
-        self.alone = self._admission  # what `admit` comes down to where no shadow is asked too, else None
+        self.alone = self._admission
         self._queries: OrderedDict[str, Program] = OrderedDict()
         self._lock = Lock()
 
@@ -70,7 +71,9 @@ class Policy:
 
     def beside(self, shadow: "Policy | None") -> "Policy":
         """The same policy with another shadow, or with none."""
-        made = copy(self)
+        made = Policy.__new__(Policy)
+        made.__dict__ |= self.__dict__
+        made.phases, made.declared = self.phases, self.declared
         made.shadow = shadow
         made.alone = self._admission if shadow is None else None
         return made
