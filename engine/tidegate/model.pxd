@@ -2,8 +2,6 @@ cimport cython
 
 from tidegate.wire.values cimport Governed, Route
 
-@cython.no_gc  # a tree of finished values: no cycle can lead through it
-@cython.freelist(16)
 cdef class Call:
     cdef readonly bytes run, query, body
     cdef readonly Route route

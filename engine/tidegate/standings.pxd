@@ -8,7 +8,6 @@ from tidegate.limit.hold cimport Holder
 from tidegate.model cimport Call
 from tidegate.record.account cimport Account
 
-@cython.no_gc  # nothing that a call has leads back to it
 cdef class Told(Standings):
     cdef dict _declared
     cdef Call _call

@@ -40,8 +40,6 @@ cdef class Meters:
     @cython.locals(sold=dict, known=Terms)
     cpdef Terms terms(self, str model, str provider)
 
-@cython.no_gc  # what it holds is older, or made for it, and does not know it
-@cython.freelist(16)
 cdef class Metering:
     cdef readonly Price price
     cdef readonly bint charged

@@ -1,9 +1,6 @@
-cimport cython
-
 from tidegate.count._prompt cimport Counts
 from tidegate.count.framing cimport Framing
 
-@cython.no_gc
 cdef class Tally(Counts):
     cdef public Framing around
 

@@ -4,8 +4,6 @@ from libc.stdint cimport int64_t
 from tidegate.rego.generate.asking cimport at_path
 
 @cython.final
-@cython.no_gc
-@cython.freelist(16)
 cdef class Standing:
     cdef readonly str name
     cdef readonly bint usd
@@ -16,7 +14,6 @@ cdef class Standing:
     cdef _amount(self, amount)
     cpdef told(self)
 
-@cython.no_gc  # nothing that a call has leads back to it
 cdef class Standings:
     cdef list _all
 

@@ -5,7 +5,6 @@ from tidegate.forward._answer cimport AnswerHead, frame
 from tidegate.model cimport Call
 from tidegate.wire.reply cimport head, whole
 
-@cython.freelist(16)
 cdef class Relay:
     cdef readonly Call call
     cdef public object upstream
