@@ -181,8 +181,9 @@ def typed_lines(rounds: int, window: float) -> Iterator[Line]:
     caller, ns, call = Caller("default", "key"), time.time_ns(), a_call()
     asked = (call, caller, ESTIMATE, ns, None, no_limits)
     told = document(*asked)
-    assert program.typed is not None
-    typed_rules = program.typed
+    again = program.again
+    assert again is not None
+    every = frozenset(range(len(TYPED.rules)))
 
     def plainly() -> Any:
         return decision("admission", by_documents.said("admission", told, Evaluation(True, ns)), bundle.digest)
@@ -190,7 +191,7 @@ def typed_lines(rounds: int, window: float) -> Iterator[Line]:
     if msgspec.json.encode(plainly()) != msgspec.json.encode(by_call.decide(*asked)):
         raise Disagreement("the typed and the plain decision differ")
     ways = {
-        "rules": (lambda: typed_rules(*asked), lambda: program.evaluate("admission", told), 1 / 8, 1 / 3),
+        "rules": (lambda: again(*asked, (), every), lambda: program.evaluate("admission", told), 1 / 8, 1 / 3),
         "decision": (lambda: by_call.decide(*asked), plainly, None, None),
     }
     for name, (typed_way, plain_way, goal, gate) in ways.items():

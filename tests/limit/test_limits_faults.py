@@ -86,8 +86,8 @@ FAULTS = (
     ),
     Fault(
         "what was used beyond the hold is forgotten", "_draw.pyx",
-        "self.turn_into(bucket, part, part.used, seq)",
-        "self.turn_into(bucket, part, min(part.used, part.amount), seq)",
+        "self.turn_into(bucket, part, part.used, now, seq)",
+        "self.turn_into(bucket, part, min(part.used, part.amount), now, seq)",
         f"{ALONE}::test_settling_is_never_clipped_and_blocks_the_next",
     ),
     Fault(

@@ -5,4 +5,5 @@ contract   what a policy may say; checks: whether it does, before it runs; shape
 bundle     modules and data from files, and their digest; documents: the data files
 compiled   a bundle as functions; cache: those functions on disk
 policy     a bundle that can be asked; live: one that follows its files; admission: one that reads calls as they are
+known      what it said before, by what it asked; fields: one field of a call; standings: `input.limits`; ruling
 """

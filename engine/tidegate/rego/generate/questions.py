@@ -7,12 +7,13 @@ which ask a question instead, or whatever is beyond a question.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from tidegate.rego import plan
 from tidegate.rego.builtins import TABLE
 from tidegate.rego.generate.asking import ANYTHING, KINDS
 from tidegate.rego.generate.facts import Fact
+from tidegate.rego.generate.frames import Unreachable
 from tidegate.rego.generate.scopes import operands_of
 from tidegate.rego.generate.typed import Known, Read, Record
 from tidegate.rego.plan import Block, Operand, Statement
@@ -34,14 +35,14 @@ def statement(to: Emitter, given: Statement, block: Block, at: int) -> int:
     form = FORMS.get(kind)
     if form is None:
         anything(to)
-    assert form is not None
     return form(to, given, block, at)
 
 
-def anything(to: Emitter) -> None:
+def anything(to: Emitter) -> NoReturn:
     """What comes is beyond a question."""
     to.emit(_asked(to, "", (), ANYTHING, "None", "None"))
-    to.never()
+    to.fail()
+    raise Unreachable
 
 
 def _open(to: Emitter) -> Callable[[Operand], bool]:
@@ -90,7 +91,6 @@ def _dot(to: Emitter, given: plan.Dot, block: Block, at: int) -> int:
     source = to.fact(given.source)
     if _open(to)(given.key) or type(given.key) is not str:
         anything(to)
-    assert type(given.key) is str
     if source.node is not None:
         _field(to, source.node, given.key, given.target)
     elif to.scopes.contained(given.target):
