@@ -7,14 +7,15 @@ from tidegate.limit._stands cimport stands
 from tidegate.limit.hold cimport Holder
 from tidegate.model cimport Call
 from tidegate.record.account cimport Account
+from tidegate.values cimport Caller
 
 cdef class Told(Standings):
     cdef dict _declared
     cdef Call _call
-    cdef object _caller
+    cdef Caller _caller
     cdef Holder _holder
     cdef Account _account
 
-    cpdef begin(self, dict declared, Call call, caller, Holder holder, Account account)
+    cpdef begin(self, dict declared, Call call, Caller caller, Holder holder, Account account)
     @cython.locals(declared=Declared, drawn=Drawn, standing=Standing, used=int64_t, left=int64_t, reset=int64_t)
     cpdef list look(self)

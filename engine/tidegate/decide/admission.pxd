@@ -2,6 +2,7 @@ cimport cython
 
 from tidegate.decide.known cimport Known, Told
 from tidegate.model cimport Call
+from tidegate.values cimport Caller, Estimate
 
 @cython.final
 cdef class Elements:
@@ -19,7 +20,7 @@ cdef class Admission:
     cdef dict _passes
 
     @cython.locals(told=Told)
-    cpdef decide(self, Call call, caller, estimate, ns, integration, limits)
-    cdef Told _asked(self, Call call, caller, estimate, ns, integration, limits)
+    cpdef decide(self, Call call, Caller caller, Estimate estimate, ns, integration, limits)
+    cdef Told _asked(self, Call call, Caller caller, Estimate estimate, ns, integration, limits)
     cdef _settled(self, tuple said)
     cdef _passed(self, tuple said, limit, most)

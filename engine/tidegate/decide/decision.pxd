@@ -4,6 +4,7 @@ cimport cython
 from tidegate.decide.admission cimport Admission
 from tidegate.decide.ruling cimport Ruling
 from tidegate.model cimport Call
+from tidegate.values cimport Caller, Estimate
 
 @cython.locals(rules=Admission)
-cpdef decide(Call call, caller, estimate, integration, limits, Ruling policy)
+cpdef decide(Call call, Caller caller, Estimate estimate, integration, limits, Ruling policy)

@@ -2,6 +2,7 @@ cimport cython
 
 from tidegate.decide.fields cimport Field
 from tidegate.model cimport Call
+from tidegate.values cimport Caller
 
 @cython.final
 cdef class Drawn:
@@ -16,6 +17,6 @@ cdef class Declared:
     cdef dict _made
 
     @cython.locals(field=Field, made=Drawn)
-    cpdef Drawn of(self, Call call, caller)
+    cpdef Drawn of(self, Call call, Caller caller)
     @cython.locals(field=Field)
-    cdef Drawn _of(self, Call call, caller)
+    cdef Drawn _of(self, Call call, Caller caller)

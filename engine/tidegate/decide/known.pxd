@@ -3,6 +3,7 @@ cimport cython
 from tidegate.decide.fields cimport Field
 from tidegate.model cimport Call
 from tidegate.rego.generate.asking cimport Question
+from tidegate.values cimport Caller, Estimate
 
 @cython.final
 cdef class Asked:
@@ -25,9 +26,9 @@ cdef class Known:
     cdef Py_ssize_t _size
 
     @cython.locals(asked=Asked, field=Field, each=Field, branches=dict)
-    cpdef Told find(self, Call call, caller, estimate, ns, integration, limits)
+    cpdef Told find(self, Call call, Caller caller, Estimate estimate, ns, integration, limits)
     @cython.locals(field=Field)
-    cpdef Told keep(self, Call call, caller, estimate, ns, integration, limits, tuple said, list notes)
+    cpdef Told keep(self, Call call, Caller caller, Estimate estimate, ns, integration, limits, tuple said, list notes)
     cdef _new(self, part)
     @cython.locals(asked=Asked, question=Question)
     cdef _grown(self, tree, list values, list way, Told told)

@@ -4,6 +4,7 @@ from tidegate.forward._request cimport Form
 from tidegate.forward.origin cimport Origin
 from tidegate.forward.request cimport asks_usage, rewritten
 from tidegate.model cimport Call
+from tidegate.values cimport Caller
 
 cdef class Way:
     cdef readonly str name, provider
@@ -15,8 +16,8 @@ cdef class Way:
     cdef bytes _host, _path
     cdef dict _forms
 
-    cpdef bint admits(self, caller)
-    cpdef bint lacks_key(self, caller)
+    cpdef bint admits(self, Caller caller)
+    cpdef bint lacks_key(self, Caller caller)
     @cython.locals(form=Form)
     cpdef bytes head(self, Call call, Py_ssize_t length)
     cpdef str model(self, str asked)
@@ -28,4 +29,4 @@ cdef class Ways:
     cdef dict _origins
 
     @cython.locals(way=Way)
-    cpdef Way choose(self, Call call, caller, str model)
+    cpdef Way choose(self, Call call, Caller caller, str model)

@@ -3,6 +3,7 @@ cimport cython
 from tidegate.record._journal cimport Journal
 from tidegate.record._open cimport Begun, OpenRuns
 from tidegate.record._subject cimport Subject
+from tidegate.values cimport Caller
 
 cdef class Known:
     cdef readonly bytes said
@@ -23,7 +24,7 @@ cdef class Evidence:
     cdef double _next
 
     @cython.locals(destroyed=cython.longlong)
-    cpdef Known at_hand(self, caller, Known before=*)
+    cpdef Known at_hand(self, Caller caller, Known before=*)
     cpdef write(self, make, bint new=*)
     cpdef begun(self, Begun run, unsigned long long seq)
     cpdef ended(self, Begun run)
