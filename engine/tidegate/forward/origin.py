@@ -46,6 +46,7 @@ class Origin:
         self.buffer = bytearray(READ)  # for the read of any of its connections; emptied before the next one
         self._tls = tls
         self._idle: list[Upstream] = []
+        self._leaving: list[Upstream] = []
         self._open = 0
         self._waiting: deque[Waiting] = deque()
         self._closed = False
@@ -71,6 +72,19 @@ class Origin:
             self._waiting.append(Waiting(relay, head, body, self.clock.now + self.settings.wait_timeout))
         else:
             relay.fail(Overloaded("every connection to the upstream is busy and too many calls wait"))
+
+    def leaves(self, upstream: Upstream) -> None:
+        """A call is about to leave over a connection. All calls of a turn of the loop leave at its end, one after the
+        other: a provider on this machine, or a proxy before it, is woken once for all of them.
+        """
+        if not self._leaving:
+            asyncio.get_running_loop().call_soon(self._send_all)
+        self._leaving.append(upstream)
+
+    def _send_all(self) -> None:
+        leaving, self._leaving = self._leaving, []
+        for upstream in leaving:
+            upstream.send()
 
     def free(self, upstream: Upstream) -> None:
         """A connection has done its work."""

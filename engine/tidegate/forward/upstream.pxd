@@ -16,6 +16,7 @@ cdef class Upstream:
     cdef double _first_byte, _idle, _longest, _keep_alive
     cdef Clock _clock
     cdef double _deadline, _total
+    cdef bytes _request, _long_body
     cdef AnswerHead _head
     cdef Body _body
 
@@ -23,6 +24,8 @@ cdef class Upstream:
     cpdef buffer_updated(self, Py_ssize_t size)
     cpdef bint usable(self) except -1
     cpdef carry(self, Relay relay, bytes head, bytes body)
+    @cython.locals(request=bytes, body=bytes)
+    cpdef send(self)
     cpdef abort(self)
     cdef _read_head(self, bytes data)
     cdef _release(self)

@@ -40,6 +40,8 @@ class Upstream:
         self.closed = False
         self._deadline = NEVER
         self._total = NEVER
+        self._request = b""  # that is still to be sent
+        self._long_body = b""  # and stands beside it
         self._head: AnswerHead | None = None
         self._body: Body | None = None
         self._reader: HeadReader | None = None
@@ -50,6 +52,7 @@ class Upstream:
         self._transport = transport
         self._write = transport.write
         self._is_closing = transport.is_closing
+        transport.set_write_buffer_limits(high=0)  # what is written goes out at once: `send` knows when that is
         self._clock.watch(self)
 
     def get_buffer(self, hint: int) -> bytearray:
@@ -126,7 +129,7 @@ class Upstream:
         return not self.closed and not self._is_closing()
 
     def carry(self, relay: "Relay", head: bytes, body: bytes) -> None:
-        """Sends a call; its answer goes to `relay`."""
+        """Takes a call, which the origin has sent at the end of this turn of the loop; its answer goes to `relay`."""
         now = self._clock.now
         self.relay = relay
         relay.upstream = self
@@ -134,9 +137,21 @@ class Upstream:
         self._total = now + self._longest
         self._deadline = now + self._first_byte
         if len(body) > WHOLE:
-            self._transport.writelines((head, body))
+            self._request, self._long_body = head, body
         else:
-            self._write(head + body)
+            self._request = head + body
+        self.origin.leaves(self)
+
+    def send(self) -> None:
+        """Sends the call, if it has not been given up in the same turn."""
+        request, body = self._request, self._long_body
+        self._request = self._long_body = b""
+        if self.relay is None or self._is_closing():
+            return
+        if body:
+            self._transport.writelines((request, body))
+        else:
+            self._write(request)
 
     def pause(self) -> None:
         """The client is slow: nothing more is read, and silence is not the provider's fault."""
