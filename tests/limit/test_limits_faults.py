@@ -44,8 +44,8 @@ FAULTS = (
     Fault(
         "what is asked for is added after the look", "_words.h",
         "STORE(mine->held, sum(before, amount));\n    if (drawn_in(t, slot) <= max || force) return 1;",
-        "int fits = sum(drawn_in(t, slot), amount) <= max; sched_yield(); STORE(mine->held, sum(before, amount));"
-        "\n    if (fits || force) return 1;",
+        "int fits = sum(drawn_in(t, slot), amount) <= max; for (volatile int i = 0; i < 5000; i++);"
+        "\n    STORE(mine->held, sum(before, amount));\n    if (fits || force) return 1;",
         f"{TOGETHER}::test_of_two_that_race_for_the_last_place_one_at_most_gets_it",
         tries=10,
     ),

@@ -288,11 +288,13 @@ begin = int(sys.stdin.readline())
 spans = []
 for turn in range(20_000):
     pair = pairs[turn % 100]
-    while time() < begin + turn * 20_000:
+    while time() < begin + turn * 40_000:
         pass
     if hold := acquire(pair):
         since = time()
-        spans.append((turn % 100, since, time()))
+        while (until := time()) < since + 10_000:
+            pass
+        spans.append((turn % 100, since, until))
         hold.release()
 print(*(f"{i} {since} {until}" for i, since, until in spans), sep="\\n")
 """
