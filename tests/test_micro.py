@@ -14,11 +14,11 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from tests.gateway import chat, post
+from tests.limit.standing import standing
 from tidegate.accept._head import scan as scan_request
 from tidegate.forward._answer import Body, frame
 from tidegate.forward._answer import scan as scan_answer
 from tidegate.limit._standing import lines
-from tidegate.limit.headers import standing
 from tidegate.limit.limits import Limits
 from tidegate.model import Limit
 from tidegate.record._runs import RunIds

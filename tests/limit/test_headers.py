@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tidegate.limit.headers import Form, again, duration, instant, refusal, standing
+from tests.limit.standing import instant, standing
+from tidegate.limit.headers import Form, again, duration, refusal
 from tidegate.limit.refusal import Exceeded, Refusal, State
 from tidegate.model import Limit
 

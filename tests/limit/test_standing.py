@@ -1,4 +1,4 @@
-"""The compiled lines about a call's limits are those of `headers.standing`, for any buckets, states and times."""
+"""The compiled lines about a call's limits are those of plain Python, for any buckets, states and times."""
 
 import datetime
 from typing import Any
@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.limit.standing import standing
 from tidegate.limit._draw import Bucket
 from tidegate.limit._standing import lines
-from tidegate.limit.headers import Form, standing
+from tidegate.limit.headers import Form
 from tidegate.limit.limits import Limits
 from tidegate.model import Limit
 

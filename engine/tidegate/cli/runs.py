@@ -31,7 +31,6 @@ PLACED: Final = frozenset(each.name for each in fields(Intent)) | {  # of an out
     *("endpoint", "stream", "status", "error", "client_left", "decision", "shadow", "overdraft", "shared", "provider"),
     *("counted", "began", "spans", "attempts", "edits", "capture", "cut", "stopped"),
 }
-TOLD: Final = ("kind", "input", "output")  # of a usage
 
 
 class Proof(NamedTuple):

@@ -1,8 +1,8 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
-"""The header lines about the limits of a call, which every answer has: as `headers.standing` writes them, from the table.
+"""The header lines about the limits of a call, which every answer has, with the words of `headers.py`.
 
-The words come from there, and where both see the same time they write the same bytes. This one reads the buckets and the
-clock itself, so that the end of a budget is its end to the second.
+The buckets and the clock are read here, so that the end of a budget is its end to the second. tests/limit/standing.py
+is the same in plain Python.
 """
 
 import re
@@ -167,7 +167,7 @@ cdef char* duration(char* out, int64_t nanoseconds) noexcept nogil:
 
 
 cdef char* instant(char* out, int64_t nanoseconds) noexcept nogil:
-    """`headers.instant`; the years begin in March here, so that a leap day is the last of one."""
+    """Unix time as RFC 3339 writes it; the years begin in March here, so that a leap day is the last of one."""
     cdef int64_t seconds = (nanoseconds + SECOND - 1) // SECOND
     cdef int64_t days = seconds // DAY + 719_468  # since the first of March of the year 0
     cdef int64_t era = days // 146_097, day = days % 146_097  # 400 years

@@ -10,12 +10,9 @@ come.
 Times are rounded up: who waits for so long, passes if nobody else was faster.
 """
 
-import time
-from collections.abc import Iterable
-from typing import Final, Literal, Protocol, get_args
+from typing import Final, Literal, get_args
 
-from tidegate.limit.refusal import Refusal, State
-from tidegate.model import Limit
+from tidegate.limit.refusal import Refusal
 
 Form = Literal["openai", "anthropic"]
 
@@ -35,34 +32,6 @@ def _template(form: Form, measure: str) -> bytes:
 LINES: Final = {
     (form, measure): _template(form, measure) for form in get_args(Form) for measure in MEASURES
 }  # fmt: skip
-
-
-class Bucket(Protocol):
-    """A prepared limit."""
-
-    @property
-    def limit(self) -> Limit: ...
-    @property
-    def max(self) -> int: ...
-
-
-def standing(form: Form, states: Iterable[tuple[Bucket, State]], now: int | None = None) -> bytes:
-    """The lines for the buckets that a call draws from; `now` is Unix time in nanoseconds."""
-    nearest: dict[str, tuple[Bucket, State]] = {}
-    for bucket, state in states:
-        measure = bucket.limit.measure
-        if measure in MEASURES and (measure not in nearest or _nearer((bucket, state), nearest[measure])):
-            nearest[measure] = (bucket, state)
-    lines = b""
-    for measure in MEASURES:
-        if measure in nearest:
-            bucket, state = nearest[measure]
-            if form == "openai":
-                reset = duration(state.reset)
-            else:
-                reset = instant((time.time_ns() if now is None else now) + state.reset)
-            lines += LINES[form, measure] % (bucket.max, max(0, state.remaining), reset)
-    return lines
 
 
 def again(refused: Refusal) -> bool:
@@ -90,15 +59,6 @@ def duration(nanoseconds: int) -> bytes:
     if hours:
         return b"%dh%dm%bs" % (hours, minutes, text)
     return b"%dm%bs" % (minutes, text) if minutes else text + b"s"
-
-
-def instant(nanoseconds: int) -> bytes:
-    """Unix time as RFC 3339 writes it, in whole seconds of UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(_up(nanoseconds, SECOND))).encode()
-
-
-def _nearer(one: tuple[Bucket, State], other: tuple[Bucket, State]) -> bool:
-    return (one[1].remaining, -one[1].reset) < (other[1].remaining, -other[1].reset)
 
 
 def _up(time: int, unit: int) -> int:
