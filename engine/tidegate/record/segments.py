@@ -252,6 +252,7 @@ class Tail:
     def __init__(self, folder: Path, worker: int, epoch: int, memory: Path | None = None, after: int = 0) -> None:
         self.ended = False  # the last record of the epoch was returned
         self.seq = after  # the last record that was returned
+        self.more = False  # whether something durable was left when `read` returned
         self.path: Path | None = None  # the segment that is read
         self._folder, self._worker, self._epoch = folder, worker, epoch
         self._ring = ring.path_of(memory or folder, worker, epoch)
@@ -284,6 +285,9 @@ class Tail:
             limit = after - 1
         elif self.path and sealed(self.path):
             limit = MOST_SEQ
+        elif limit < self._next:
+            self.more = False
+            return False, []
         data = os.pread(self._file, most, self._at)
         found = scan(data, 0, self._next, self._key)
         whole = found.stop in ("next", "end")
@@ -295,11 +299,13 @@ class Tail:
         self._next += len(records)
         self._at += sum(map(len, records)) + ENTRY.size * len(records)
         self.seq = max(self.seq, self._next - 1)
+        self.more = self._next <= limit
         if found.stop == "end":
-            self.ended = True
+            self.ended, self.more = True, False
             self.close()
         elif found.stop == "next" or self._next == after:
-            return self._open(self._number + 1), new
+            self.more = self._open(self._number + 1)
+            return self.more, new
         return bool(records), new
 
     def _follower(self) -> int | None:

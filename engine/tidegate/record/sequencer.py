@@ -89,6 +89,11 @@ class Sequencer:
         return self.log.size - before
 
     @property
+    def behind(self) -> bool:
+        """Whether the last turn left something that it could have taken."""
+        return any(tail.more for tail in self._tails.values())
+
+    @property
     def followed(self) -> Positions:
         """How far the journals are in the tree that have not ended, or whose end is not signed yet."""
         return {key: self.positions.get(key, 0) for key in self._tails}

@@ -16,7 +16,7 @@ from tidegate.record.sequencer import Say, Sequencer
 from tidegate.record.subject_service import SubjectService
 from tidegate.record.witness import Asker
 
-POLL: Final = 0.05  # seconds between looks at journals that had nothing new
+POLL: Final = 0.05  # seconds between turns that left nothing: one of many records costs little more than one of few
 AGAIN: Final = 1.0  # seconds after which a failed sequencer is begun anew
 
 Wait = Callable[[float], bool]  # waits for so many seconds, or until it is time to stop; True: stop
@@ -101,6 +101,6 @@ def _work(
                 say(error.message)
             if last and not behind:
                 return
-            stop = stop or wait(0 if new or behind else POLL)
+            stop = stop or wait(0 if sequencer.behind or behind else POLL)
     finally:
         sequencer.close()
