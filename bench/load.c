@@ -4,6 +4,8 @@
  *
  *     ask      closed loop: each connection sends the request again as soon as its answer is complete
  *     stream   the same, and the answers must be event streams that end in [DONE]
+ *     even     each connection sends once every RAMP_MS, one connection after the other at even distances; who is not
+ *              answered by then sends late, and the time of that call counts from when it was due
  *     hold     each connection sends one request, 64 at a time; then all stay open and idle for the window
  *
  * REQUEST_FILE holds one whole HTTP request, sent as it is. The connections open spread over RAMP_MS. At the two ends of
@@ -26,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,7 +38,7 @@
 #define PATIENCE 20000 * MS /* for the answers under way when the window ends, and for those of `hold` */
 #define PIDS 32
 
-enum mode { ASK, STREAM, HOLD };
+enum mode { ASK, STREAM, EVEN, HOLD };
 enum state { IDLE, STATUS, FIELD, CHUNK_SIZE, CHUNK, CHUNK_END, TRAILER, BODY };
 
 typedef struct line { size_t length; char text[1024]; } line;  /* what came of it so far */
@@ -46,7 +49,7 @@ typedef struct conn {
     size_t unsent;              /* of the request */
     int chunked, events, done;  /* of the answer: framing, events seen, [DONE] seen */
     uint64_t left;              /* of the chunk or body */
-    uint64_t asked;             /* when */
+    uint64_t asked, due;        /* when; when the next one is, of `even` */
     line frame, event;          /* of the head and the chunk framing; of the stream, which chunks may cut anywhere */
 } conn;
 
@@ -54,9 +57,12 @@ typedef struct samples { uint64_t *at; size_t n, room; } samples;
 typedef struct process { int pid; uint64_t cpu, before, after; } process;
 
 static enum mode mode;
+static conn *conns;
+static int connections;
 static struct sockaddr_in gateway;
 static char *request;
 static size_t request_length;
+static uint64_t period;
 static int poll_fd, measuring, ending;
 static int busy, alive;  /* connections with an answer under way; connections not failed */
 static uint64_t answers, events, errors;
@@ -139,16 +145,17 @@ static void send_rest(conn *c) {
     epoll_ctl(poll_fd, EPOLL_CTL_MOD, c->fd, &e);
 }
 
-static void ask(conn *c) {
+static void ask(conn *c, uint64_t asked) {
     c->state = STATUS;
     c->frame.length = c->event.length = c->chunked = c->events = c->done = c->left = 0;
     c->unsent = request_length;
-    c->asked = now();
+    c->asked = asked;
+    c->due = asked + period;
     busy++;
     send_rest(c);
 }
 
-static void open_one(conn *c) {
+static void open_one(conn *c, uint64_t asked) {
     int one = 1;
     alive++;
     c->fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -158,7 +165,7 @@ static void open_one(conn *c) {
     fcntl(c->fd, F_SETFL, O_NONBLOCK);
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
     epoll_ctl(poll_fd, EPOLL_CTL_ADD, c->fd, &e);
-    ask(c);
+    ask(c, asked);
 }
 
 static void complete(conn *c, uint64_t t) {
@@ -169,7 +176,9 @@ static void complete(conn *c, uint64_t t) {
     }
     busy--;
     c->state = IDLE;
-    if (mode != HOLD && !ending) ask(c);
+    if (ending || mode == HOLD) return;
+    if (mode != EVEN) ask(c, now());
+    else if (c->due <= t) ask(c, c->due);
 }
 
 static void see_event(conn *c, uint64_t t) {
@@ -265,22 +274,35 @@ static void receive(conn *c, uint32_t happened) {
     see(c, bytes, bytes + n, now());
 }
 
-static void turn(int wait_ms) {
+static void turn(uint64_t wait) {
     struct epoll_event happened[512];
-    int n = epoll_wait(poll_fd, happened, 512, wait_ms);
+    struct timespec most = {wait / 1000000000, wait % 1000000000};
+    int n = epoll_pwait2(poll_fd, happened, 512, &most, NULL);
     for (int i = 0; i < n; i++) receive(happened[i].data.ptr, happened[i].events);
 }
 
+/* Of `even`: send what is due; how long until more is, at most `wait`. */
+static uint64_t send_due(uint64_t t, uint64_t wait) {
+    for (conn *c = conns; c < conns + connections; c++) {
+        if (c->fd < 0 || c->state != IDLE) continue;
+        if (c->due <= t) ask(c, c->due);
+        else if (c->due - t < wait) wait = c->due - t;
+    }
+    return wait;
+}
+
 /* Open all connections; `hold` goes on as answers come, the others spread them over the ramp and wait for its end. */
-static void open_all(conn *conns, int n, uint64_t ramp) {
+static void open_all(uint64_t ramp) {
     uint64_t start = now();
+    int n = connections;
     for (int opened = 0; opened < n && !errors;) {
-        uint64_t t = now() - start;
-        while (opened < n && !errors && (mode == HOLD ? busy < AT_ONCE : t >= ramp * opened / n)) open_one(&conns[opened++]);
-        turn(1);
+        uint64_t t = now() - start, at = ramp * opened / n;
+        for (; opened < n && !errors && (mode == HOLD ? busy < AT_ONCE : t >= at); at = ramp * opened / n)
+            open_one(&conns[opened++], mode == EVEN ? start + at : now());
+        turn(MS);
         if (mode == HOLD && t > PATIENCE) break;
     }
-    while (!errors && (mode == HOLD ? busy && now() - start < PATIENCE : now() - start < ramp)) turn(1);
+    while (!errors && (mode == HOLD ? busy && now() - start < PATIENCE : now() - start < ramp)) turn(MS);
     if (mode == HOLD && busy) errors += busy, snprintf(first_error, sizeof first_error, "%d answers never came", busy);
 }
 
@@ -288,7 +310,7 @@ static double measure(uint64_t window, process *processes, int n) {
     for (int i = 0; i < n; i++) processes[i].cpu = cpu_of(processes[i].pid);
     uint64_t start = now(), t;
     measuring = 1;
-    while ((t = now()) < start + window && alive) turn((start + window - t) / MS + 1);
+    while ((t = now()) < start + window && alive) turn(mode == EVEN ? send_due(t, start + window - t) : start + window - t);
     measuring = 0;
     for (int i = 0; i < n; i++) {
         processes[i].cpu = cpu_of(processes[i].pid) - processes[i].cpu;
@@ -300,7 +322,7 @@ static double measure(uint64_t window, process *processes, int n) {
 static void finish(void) {
     uint64_t start = now();
     ending = 1;
-    while (busy && now() - start < PATIENCE) turn(100);
+    while (busy && now() - start < PATIENCE) turn(100 * MS);
     if (!busy) return;
     if (!errors) snprintf(first_error, sizeof first_error, "%d answers never completed", busy);
     errors += busy;
@@ -326,12 +348,12 @@ static void print_escaped(const char *text) {
 
 int main(int argc, char **argv) {
     if (argc < 7 || argc > 7 + PIDS)
-        return fprintf(stderr, "usage: load ask|stream|hold PORT CONNECTIONS RAMP_MS WINDOW_MS REQUEST_FILE [PID...]\n"), 2;
+        return fprintf(stderr, "usage: load ask|stream|even|hold PORT CONNECTIONS RAMP_MS WINDOW_MS REQUEST_FILE [PID...]\n"), 2;
     signal(SIGPIPE, SIG_IGN);
-    mode = !strcmp(argv[1], "hold") ? HOLD : !strcmp(argv[1], "stream") ? STREAM : ASK;
+    mode = !strcmp(argv[1], "hold") ? HOLD : !strcmp(argv[1], "even") ? EVEN : !strcmp(argv[1], "stream") ? STREAM : ASK;
     gateway = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(atoi(argv[2])),
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int n = atoi(argv[3]), watched = argc - 7;
+    int watched = argc - 7;
     if (read_request(argv[6])) return perror(argv[6]), 2;
     process processes[PIDS] = {0};
     for (int i = 0; i < watched; i++) {
@@ -339,7 +361,10 @@ int main(int argc, char **argv) {
         processes[i].before = memory_of(processes[i].pid);
     }
     poll_fd = epoll_create1(0);
-    open_all(calloc(n, sizeof(conn)), n, atoi(argv[4]) * MS);
+    connections = atoi(argv[3]);
+    conns = calloc(connections, sizeof *conns);
+    if (mode == EVEN) period = atoi(argv[4]) * MS, prctl(PR_SET_TIMERSLACK, 1);
+    open_all(atoi(argv[4]) * MS);
     double seconds = measure(atoi(argv[5]) * MS, processes, watched);
     finish();
 

@@ -5,7 +5,7 @@
  * Every POST is answered. The body steers the answer through fields that a gateway passes on:
  *     "stream":true           server-sent events, one write each; else one JSON document
  *     "max_tokens":N          content events in a stream (default 100)
- *     "seed":MS               time between two events of a stream (default 0: as fast as they are taken)
+ *     "seed":MS               time between two events of a stream, and before a document (default 0: at once)
  *     "include_usage":true    a usage event before the end, as the provider does it
  * The fingerprint of every event is the time it was written (CLOCK_MONOTONIC, ns, 16 hex digits): a client on the
  * same machine can tell how long the event took. It is not in the content, which stays one token an event.
@@ -29,6 +29,7 @@
 #define LONGEST (1024 * 1024)   /* head and body of a request */
 
 typedef struct stream {
+    int document;               /* not a stream: one answer when it is due */
     int next, content, usage;   /* the event to write next; content events in all; is there a usage event */
     uint64_t due, pace;         /* ns */
     struct conn *before, *after;
@@ -46,7 +47,7 @@ typedef struct conn {
 } conn;
 
 static int poll_fd;
-static conn *first, *last;      /* streams in the order they are due */
+static conn *first, *last;      /* what is to be written later, in the order it is due */
 
 static const char COMPLETION[] =
     "{\"id\":\"chatcmpl-Cq7TgWn2RzXbKdYf4VhJm9LsPe1Ua\",\"object\":\"chat.completion\",\"created\":1780000000,"
@@ -140,9 +141,10 @@ static int event(char *to, const stream *s, int which) {
     return n;
 }
 
-/* Write the next event in one write: the head rides with the first, the end of the body with the last. */
+/* Write the document, or the next event in one write: the head rides with the first, the end of the body with the last. */
 static int step(conn *c) {
     stream *s = &c->stream;
+    if (s->document) return c->streaming = 0, put(c, answer, answer_length);
     char body[FRAME], frame[2 * FRAME];
     int n = event(body, s, s->next), ends = s->next == s->content + 2 + s->usage;
     int length = sprintf(frame, "%s%x\r\n", s->next ? "" : STREAM_HEAD, n);
@@ -183,19 +185,21 @@ static int serve(conn *c) {
     if (c->have < head + length) return 0;
 
     const char *body = c->in + head;
-    int failed, streams = flag(body, length, "\"stream\"");
+    int failed = 0;
+    c->stream.document = !flag(body, length, "\"stream\"");
     c->stream.content = number(body, length, "\"max_tokens\"", 100);
     c->stream.pace = number(body, length, "\"seed\"", 0) * 1000000ull;
     c->stream.usage = flag(body, length, "\"include_usage\"");
     c->have -= head + length;
     memmove(c->in, c->in + head + length, c->have);
-    if (streams) {
-        c->stream.next = 0;
-        c->stream.due = now();
-        failed = step(c);
-        if (!failed && c->streaming && !c->waiting) queue(c);
+    c->stream.next = 0;
+    c->stream.due = now();
+    if (c->stream.document && c->stream.pace) {
+        c->stream.due += c->stream.pace;
+        c->streaming = 1;
     } else
-        failed = put(c, answer, answer_length);
+        failed = step(c);
+    if (!failed && c->streaming && !c->waiting) queue(c);
     return failed ? -1 : 1;
 }
 
