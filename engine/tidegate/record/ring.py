@@ -5,6 +5,7 @@ worker loses it, and it stays there until it is durable. It says nothing any mor
 """
 
 import re
+from functools import cache
 from pathlib import Path
 from struct import Struct as Layout
 from typing import Final, NamedTuple
@@ -67,6 +68,7 @@ def entries(path: Path, ring: Ring) -> bytes:
     return (data[start:] + data[:start])[:length]
 
 
+@cache
 def boot() -> bytes:
-    """The id of this boot of the machine."""
+    """The id of this boot of the machine, which no process outlives."""
     return bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", ""))
