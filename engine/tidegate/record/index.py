@@ -109,6 +109,8 @@ class Index:
         if not self._is_there():
             self.close()
             self._reopen(size)
+        if self.size >= size:
+            return True
         rows: list[Row] = []
         positions: Positions = {}
         first, last = self.size // TILE_WIDTH, -(-size // TILE_WIDTH)
@@ -119,8 +121,7 @@ class Index:
             for at, leaf in enumerate(bundle[skip:], number * TILE_WIDTH + skip):
                 self._take(at, leaf, rows, positions)
             upto = number * TILE_WIDTH + len(bundle)
-        if upto > self.size:
-            self._commit(rows, positions, upto, leaf_hash(leaf))
+        self._commit(rows, positions, upto, leaf_hash(leaf))
         return self.size >= size
 
     def _take(self, at: int, leaf: bytes, rows: list[Row], positions: Positions) -> None:
