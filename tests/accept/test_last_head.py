@@ -71,6 +71,18 @@ def test_what_may_differ(note: str, parts: tuple[bytes, ...], recognised: bool) 
     assert agree(last_of(CALL % (b"2", b"13", b"1", BODY)), CALL % parts) is recognised
 
 
+@pytest.mark.parametrize("before", [0, 1, 14, 15, 16, 17, 80])
+@pytest.mark.parametrize("behind", [0, 1, 15, 16])
+def test_the_length_is_read_however_many_fields_stand_beside_it(before: int, behind: int) -> None:
+    def call(length: int) -> bytes:
+        fields = [b"X-%d: v\r\n" % number for number in range(before + behind)]
+        told = b"%bContent-Length: %d\r\n%b" % (b"".join(fields[:before]), length, b"".join(fields[before:]))
+        return b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n%b\r\n%b" % (told, b"G" * length)
+
+    last = last_of(call(13))
+    assert all(agree(last, call(length)) for length in (13, 0, 7, 100))
+
+
 def test_any_other_byte_makes_it_another_head() -> None:
     data = CALL % (b"2", b"13", b"1", BODY)
     last, size = last_of(data), data.index(BODY)

@@ -286,13 +286,14 @@ cdef class Last:
         start = PyBytes_AS_STRING(self.text)
         end = start + request.size - 2
         p = end_of_value(start, end) + 2
-        while p < end and self.count < GAPS:
+        while p < end:
             name = p
             while p[0] != 58:
                 p += 1
             field = known(name, p - name)
             p += 1
-            if field == NULL or field.seen == LENGTH_NUMBER:
+            # the last gap is kept for the length, wherever that stands: what finds no gap is compared
+            if self.count < GAPS - 1 if field == NULL else field.seen == LENGTH_NUMBER:
                 self.gaps[self.count].start = <uint32_t>(p - start)
                 self.gaps[self.count].end = <uint32_t>(end_of_value(p, end) - start)
                 self.gaps[self.count].length = field != NULL
