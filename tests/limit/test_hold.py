@@ -1,6 +1,7 @@
 """What a call draws from its limits, as the gateway holds, settles and records it."""
 
 import pytest
+from msgspec.structs import replace
 
 from tests.limit.test_limits import NOON, SECOND, fixed, limit
 from tidegate import Limits
@@ -93,11 +94,43 @@ def test_a_refusal_names_the_limit_and_leaves_all_as_it_was(limits: Limits, hold
     assert limits.open == 0
 
 
-@pytest.mark.parametrize("tokens", [-1, 2**53 + 1])
-def test_an_amount_that_is_none_is_refused(limits: Limits, holder: Holder, tokens: int) -> None:
+def test_an_amount_that_is_none_is_refused(limits: Limits, holder: Holder) -> None:
     with pytest.raises(ValueError, match="an amount is a whole number from 0"):
-        holder.take(holder.buckets(ASKED, "acme"), tokens, 0)
+        holder.take(holder.buckets(ASKED, "acme"), -1, 0)
     assert limits.open == 0
+
+
+@pytest.mark.parametrize(("tokens", "cost"), [(2**53 + 1, 1), (1, 2**53 + 1), (2**60, 2**62)])
+@pytest.mark.parametrize("most", [100, 1e15], ids=["limits", "limits without end"])
+def test_more_than_anybody_draws_is_refused(
+    limits: Limits, holder: Holder, tokens: int, cost: int, most: float
+) -> None:
+    asked = tuple(replace(each, max=most) for each in ASKED)
+    refusal = holder.take(holder.buckets(asked, "acme"), tokens, cost)
+    assert isinstance(refusal, Refusal)
+    assert {each.limit.measure for each in refusal.exceeded} <= {"tokens", "usd"}
+    assert refusal.exceeded[0].never
+    assert limits.open == 0
+    warning = tuple(replace(each, exceed="warn") for each in ASKED)
+    held = holder.take(holder.buckets(warning, "acme"), tokens, cost)
+    assert isinstance(held, Held)
+    assert held.warned
+
+
+@pytest.mark.parametrize("amount", [2**53 + 1, 2**62])
+def test_more_than_anybody_draws_is_charged_where_a_provider_reports_it(
+    limits: Limits, holder: Holder, amount: int
+) -> None:
+    for _ in range(3):
+        warning = tuple(replace(each, exceed="warn") for each in ASKED)
+        held = holder.take(holder.buckets(warning, "acme"), 1, 1)
+        assert isinstance(held, Held)
+        held.use(amount, amount)
+        assert held.overdraft
+        held.recorded(7)
+        assert limits.open == 0
+    assert held.buckets.all[3].used == min(3 * amount, 2**63 - 1)
+    assert isinstance(holder.take(holder.buckets(ASKED, "acme"), 1, 1), Refusal)
 
 
 def test_records_name_the_window_that_was_drawn_in_also_when_it_is_over(limits: Limits, holder: Holder) -> None:

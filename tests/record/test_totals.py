@@ -17,7 +17,7 @@ from tidegate.record.leaves import balances, encode
 from tidegate.record.records import SEQUENCER, Aborted, Balance, Draw, Intent, Outcome, Position, Record, Total
 from tidegate.record.sequencer import Sequencer
 from tidegate.record.tiles import TileError
-from tidegate.record.totals import DAY, draws_of, of_ledger, of_log
+from tidegate.record.totals import DAY, Totals, draws_of, of_ledger, of_log
 
 BUCKETS = [bytes([each]) * 16 for each in range(4)]
 END = 10**10  # seconds: no window of these tests is over
@@ -118,6 +118,13 @@ def check_balances(layout: Layout, size: int) -> None:
                 if draw.end:
                     sums[draw.bucket, draw.end] = sums.get((draw.bucket, draw.end), 0) + draw.settled
     assert since < 7 + 200, "a turn states totals when there was enough"
+
+
+def test_a_total_ends_where_the_table_of_limits_does() -> None:
+    found = Totals()
+    for seq in range(1, 5):
+        found.take(encode(settled(0, 1, seq, 0, 2**62)))
+    assert [total.settled for total in found.current()] == [2**62]
 
 
 def test_a_balance_in_many_parts_counts_when_all_of_them_are_there(tmp_path: Path) -> None:

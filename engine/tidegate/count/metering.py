@@ -31,6 +31,7 @@ from tidegate.model import Call, Estimate, Usage
 from tidegate.wire.dialect import Route
 
 REMEMBERED: Final = 4096  # models; callers write their names, so that there is no end of them
+MOST_COST: Final = 1 << 62  # micro-cents, which nobody has: more counts as so much, which fits everywhere
 STRENGTH: Final[dict[Kind, int]] = {"estimated": 0, "calibrated": 1, "exact": 2}
 SIMULATED: Final = stated("input=1 output=4", "simulated")  # of models that only the simulated provider has
 
@@ -188,7 +189,8 @@ class Metering:
         price = self.price
         if price is None:
             return 0
-        return price.standard(prompt_tokens, output_tokens, 0.0 if price.steady else time())
+        cost: int = price.standard(prompt_tokens, output_tokens, 0.0 if price.steady else time())
+        return cost if cost < MOST_COST else MOST_COST
 
     def so_far(self) -> int:
         """The tokens of the answer until now, as the provider is expected to charge them."""
@@ -293,7 +295,8 @@ class Metering:
         price = self.price
         if price is None:
             return 0
-        return price.cost(usage, 0.0 if price.steady and not usage.service else time())
+        cost: int = price.cost(usage, 0.0 if price.steady and not usage.service else time())
+        return cost if cost < MOST_COST else MOST_COST
 
     def learn(self) -> None:
         """A complete call's report says something about the model's vocabulary, where that is not public."""

@@ -70,7 +70,7 @@ class Hold:
         `seq` is the record of the worker's journal that says so, appended just before.
         """
     def charge(self, tokens: int, cost: int, seq: int) -> None:
-        """As `settle`, of a call that used so many tokens at that cost."""
+        """As `settle`, of a call that used so many tokens at that cost; also of more than could be drawn."""
     def release(self) -> None:
         """Gives everything back: nothing was used. Once settled it changes nothing."""
     def renew(self) -> None:
@@ -89,7 +89,9 @@ class Holds:
     def acquire(self, pairs: Sequence[tuple[Bucket, int]]) -> Hold | Refusal:
         """Draws every (bucket, amount), or nothing; a Hold, or what `refuse` makes of it."""
     def take(self, buckets: tuple[Bucket, ...], tokens: int, cost: int) -> Hold | Refusal:
-        """As `acquire`, for a call of so many tokens at that cost."""
+        """As `acquire`, for a call of so many tokens at that cost. More than MOST_AMOUNT is refused, and counts as so
+        much where a limit only warns: a caller may ask for it.
+        """
     def expire(self) -> int:
         """Gives up every open hold whose deadline is over; returns how many there were."""
     def forget(self) -> None:

@@ -104,12 +104,13 @@ cdef class Bucket:
         cdef int64_t remaining, wait, now = self.table.now()
         if self.sort == RATE:
             wait = self.owed(now) + self.cost(amount) - self.depth
-            never = amount > self.burst
+            never = amount > self.burst or amount > MOST_AMOUNT
             return (self.left(now), None if never else wait, never) if wait > 0 or never else None
         remaining = self.left(now)
-        if self.drawn() + amount <= self.max:
+        never = amount > self.max or amount > MOST_AMOUNT
+        if not never and self.drawn() + amount <= self.max:
             return None
-        return remaining, None if self.ends == FOREVER else self.ends - self.table.wall(), amount > self.max
+        return remaining, None if self.ends == FOREVER else self.ends - self.table.wall(), never
 
     def state(self):
         """(remaining, reset): what could be drawn now, and the nanoseconds until all of it is there again, or None."""
@@ -349,10 +350,10 @@ cdef class Hold:
         return tuple(excess) if self.end(seq) else ()
 
     cpdef charge(self, int64_t tokens, int64_t cost, uint64_t seq):
-        """As `settle`, of a call that used so many tokens at that cost."""
+        """As `settle`, of a call that used so many tokens at that cost; also of more than could be drawn."""
         cdef Py_ssize_t i
         for i in range(self.count):
-            self.parts[i].used = bounded((<Bucket>self.parts[i].bucket).amount(tokens, cost))
+            self.parts[i].used = max((<Bucket>self.parts[i].bucket).amount(tokens, cost), 0)
         self.end(seq)
 
     cdef int end(self, uint64_t seq) except -1:
@@ -451,15 +452,20 @@ cdef class Holds:
         return self.kept(made, now)
 
     cpdef take(self, tuple buckets, int64_t tokens, int64_t cost):
-        """As `acquire`, for a call of so many tokens at that cost; `buckets` are Buckets."""
+        """As `acquire`, for a call of so many tokens at that cost; `buckets` are Buckets. More than MOST_AMOUNT is refused,
+        and counts as so much where a limit only warns: a caller may ask for it.
+        """
         cdef Py_ssize_t i, count = len(buckets)
-        cdef int64_t now = self.table.now()
+        cdef int64_t amount, now = self.table.now()
         cdef Hold made = self.begin(count)
         cdef Bucket bucket
         try:
             for i in range(count):
                 bucket = <Bucket?>buckets[i]
-                if not made.draw(bucket, bounded(bucket.amount(tokens, cost)), now):
+                amount = bucket.amount(tokens, cost)
+                if amount > MOST_AMOUNT and bucket.warns:
+                    amount = MOST_AMOUNT
+                if amount > MOST_AMOUNT or not made.draw(bucket, bounded(amount), now):
                     made.release()
                     return self.refuse([(each, (<Bucket>each).amount(tokens, cost)) for each in buckets], i)
         except BaseException:

@@ -33,6 +33,7 @@ from tidegate.record.records import (
 from tidegate.record.segments import Damaged, epoch_entries
 from tidegate.record.tiles import read_bundle, tile_width
 
+MOST: Final = 1 << 62  # in which every total ends, so that it fits into a record and into the table of limits
 DAY: Final = 86_400  # seconds for which windows that are over are kept: a clock may have been wrong by so much
 ENDS: Final = frozenset({"outcome", "aborted"})
 
@@ -80,7 +81,7 @@ class Totals:
                 for draw in draws_of(leaf):
                     if draw.end:
                         name = draw.bucket, draw.end
-                        self._settled[name] = self._settled.get(name, 0) + draw.settled
+                        self._settled[name] = min(self._settled.get(name, 0) + draw.settled, MOST)
             elif found.kind == "gap":
                 self._pass(decode(leaf))
         except RecordError:
