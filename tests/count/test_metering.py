@@ -221,6 +221,38 @@ def test_the_most_that_a_call_can_use(meters: Meters, tmp_path: Path) -> None:
     assert (counted.output_tokens, counted.cost) == (0, 0)
 
 
+LISTS: list[tuple[object, dict[str, int], int, str]] = [
+    ("a", {}, 1, "one prompt"),
+    ('of `"` and `[`, ["a", "b"]', {}, 1, "one prompt"),
+    (["a"], {}, 1, "a list of one"),
+    (["a", "b", "c"], {}, 3, "each is answered"),
+    ([1, 2, 3], {}, 1, "tokens are one prompt"),
+    ([[1, 2], [3], [4, 5]], {}, 3, "prompts of tokens"),
+    (["a", [1, 2], 3], {}, 3, "of every kind"),
+    ([], {}, 1, "none"),
+    ("a", {"n": 2, "best_of": 5}, 5, "the best ones are wanted"),
+    ("a", {"n": 5, "best_of": 2}, 5, "fewer are made than are wanted, which providers refuse"),
+    (["a", "b"], {"n": 2, "best_of": 5}, 10, "the best ones for each"),
+    (["a", "b"], {"n": 4}, 8, "several for each"),
+    (["a", {"b": "c"}], {}, 2, "a list that cannot be read: no fewer than may be in it"),
+    ([""] * (1 << 20), {}, 1 << 20, "a list that is not read because it is endless"),
+    ([1] * ((1 << 20) + 1), {}, 1, "tokens without end"),
+]
+
+
+@pytest.mark.parametrize(("prompt", "more", "answers", "note"), LISTS, ids=[note for *_, note in LISTS])
+def test_every_prompt_of_a_list_has_answers_of_its_own(
+    meters: Meters, prompt: object, more: dict[str, int], answers: int, note: str
+) -> None:
+    asked = call("completions", model="gpt-3.5-turbo-instruct", prompt=prompt, max_tokens=10, **more)
+    metering = meters.open(asked, asked.model, "openai")
+    assert asked.most == 10
+    most = metering.most(asked.most, asked.n or 1)
+    assert most is not None
+    assert 10 * answers <= most <= 10 * answers + (10 if "cannot be read" in note else 0)
+    assert metering.expected(asked.most, asked.n or 1).output_tokens == most
+
+
 def test_tokens_that_are_nothing_else_cost_what_their_usage_does(meters: Meters) -> None:
     for model in ("gpt-4o", "claude-sonnet-4-5", "gemini-2.5-pro", "deepseek-chat", "nobody-s"):
         metering = opened(meters, model, "")

@@ -158,7 +158,7 @@ def test_plain_messages_are_exact_where_somebody_compared_them_with_bills(turns:
 def test_every_governed_body_has_its_prompt_counted(endpoint: str) -> None:
     body = ROUTES[endpoint].body
     assert body is not None
-    no_prompt = {"max_completion_tokens", "max_output_tokens", "stream_options", "metadata"}
+    no_prompt = {"background", "max_completion_tokens", "max_output_tokens", "stream_options", "metadata"}
     held = set(body.__struct_fields__) - set(Governed.__struct_fields__) - no_prompt
     assert held <= set(COUNTED[endpoint]), "a field that nobody counts, or that is no part of the prompt"
     least = {"prompt": "word", "input": "word", "messages": [user("word")]}

@@ -23,6 +23,9 @@ FIELDS = {body: Fields(body, shape_of(body)) for body in BODIES}
 SHAPES = {body: shape_of(body) for body in BODIES}
 
 
+LATER = "`background` is refused: an answer that is made later could not be metered"
+
+
 def told(struct: Struct) -> dict[str, Any]:
     """Every field, what is only pointed at as its bytes, and everything with its type."""
     values = {name: getattr(struct, name) for name in struct.__struct_fields__}
@@ -35,7 +38,8 @@ def oracle(body: type[Governed], octets: bytes) -> dict[str, Any] | str:
     if fault is not None:
         return fault.explain()
     try:
-        return told(msgspec.json.decode(octets, type=body))
+        struct = msgspec.json.decode(octets, type=body)
+        return LATER if getattr(struct, "background", None) else told(struct)
     except msgspec.MsgspecError as error:
         return str(error)[0].lower() + str(error)[1:]
 
@@ -50,6 +54,36 @@ def read(body: type[Governed], octets: bytes) -> dict[str, Any] | str:
 def usual(body: type[Governed], octets: bytes) -> bool:
     """Whether msgspec is not needed."""
     return not isinstance(FIELDS[body].read(octets, 8), Fault | None)
+
+
+@pytest.mark.parametrize(
+    ("octets", "refused"),
+    [
+        (b'{"model":"m","input":"a","background":true}', True),
+        (b'{"background":true,"input":"\\u0061","model":"m"}', True),
+        (b'{"model":"m","input":"a","background":false}', False),
+        (b'{"model":"m","input":"a","background":null}', False),
+        (b'{"model":"m","input":"a"}', False),
+    ],
+)
+def test_an_answer_that_is_made_later_is_refused(octets: bytes, refused: bool) -> None:
+    assert (read(openai.Responses, octets) == LATER) is refused
+
+
+@pytest.mark.parametrize(
+    ("said", "most", "note"),
+    [
+        (b"", None, "nothing is stated"),
+        (b',"max_tokens":7', 7, "by the old name"),
+        (b',"max_completion_tokens":7', 7, "by the new one"),
+        (b',"max_tokens":9,"max_completion_tokens":7', 9, "servers differ in which of them wins"),
+        (b',"max_tokens":7,"max_completion_tokens":9', 9, "so that the larger one counts"),
+        (b',"max_tokens":null,"max_completion_tokens":7', 7, "null states nothing"),
+    ],
+)
+def test_the_most_that_an_answer_of_chat_may_have(said: bytes, most: int | None, note: str) -> None:
+    read = READERS[openai.Chat].read(b'{"model":"m","messages":[]%b}' % said)
+    assert read.output_limit == most, note
 
 
 CHAT = b'{"model":"gpt-4o","messages":[{"role":"user","content":"a"}]'

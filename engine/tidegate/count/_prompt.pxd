@@ -59,6 +59,7 @@ cdef class Counts:
     cdef public Py_ssize_t counted, framing, media    # tokens
     cdef public Py_ssize_t characters, size, foreign  # of the texts
     cdef public Py_ssize_t messages, tools, images, others, strange
+    cdef public Py_ssize_t prompts, best               # how many answers there will be
     cdef public bint plain
 
     cpdef text(self, text)

@@ -61,6 +61,8 @@ class Counts:
     images: int
     others: int  # parts of which only an estimate is known
     strange: int  # parts that nobody here knows
+    prompts: int  # that are answered each by itself, where a prompt may be a list of them; 0: nobody has counted them
+    best: int  # answers that are made for one of them, of which the caller gets the best
     plain: bool  # nothing was there but what has a published and exact count
 
     def text(self, text: str | None) -> None:

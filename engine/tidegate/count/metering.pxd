@@ -15,7 +15,7 @@ from tidegate.wire.values cimport Route
 
 cdef class Endpoint:
     cdef readonly str name
-    cdef readonly bint charged, prompts, chat, numbers
+    cdef readonly bint charged, prompts, chat, lists, numbers
 
 cdef dict ENDPOINTS, STRENGTH
 cdef Endpoint UNMETERED
@@ -54,6 +54,7 @@ cdef class Metering:
     cdef Usage _reported
     cdef tuple _rates
     cdef Py_ssize_t _tokens
+    cdef long long _prompts, _best
     cdef bint _approximate
 
     @cython.locals(route=Route, endpoint=Endpoint, tally=Tally)
@@ -62,8 +63,9 @@ cdef class Metering:
     cdef Py_ssize_t _bucket(self) except -1
     @cython.locals(terms=Terms, kind=str, rate=Rate)
     cdef _expect(self, Tally tally)
+    cdef _answered(self, Tally tally, fields)
     cpdef expected(self, stated, long long n)
-    @cython.locals(price=Price, each=longlong)
+    @cython.locals(price=Price, each=longlong, answers=longlong)
     cpdef most(self, stated, long long n)
     @cython.locals(price=Price)
     cpdef cost_of(self, long long prompt_tokens, long long output_tokens)

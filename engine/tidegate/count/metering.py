@@ -12,7 +12,7 @@ metering.settled(counted, complete), .cost(usage)   what is charged, and what th
 """
 
 from time import time
-from typing import Final
+from typing import Any, Final
 
 from tidegate.count._meter import Meter
 from tidegate.count._tokens import Counter
@@ -22,6 +22,7 @@ from tidegate.count.evidence import Rate
 from tidegate.count.features import bucket_of
 from tidegate.count.prices import Price, Prices, stated
 from tidegate.count.prompts import COUNTED, LONG, Scheme, tallied
+from tidegate.count.prompts_openai import most_prompts
 from tidegate.count.registry import Kind, Registry
 from tidegate.count.tally import Tally
 from tidegate.count.usage_openai import ChatReport, chat_usage
@@ -31,6 +32,7 @@ from tidegate.model import Call, Estimate, Usage
 from tidegate.wire.dialect import Route
 
 REMEMBERED: Final = 4096  # models; callers write their names, so that there is no end of them
+MOST_PROMPTS: Final = 1 << 20  # of one call, for reckoning; none that is answered has so many
 MOST_COST: Final = 1 << 62  # micro-cents, which nobody has: more counts as so much, which fits everywhere
 STRENGTH: Final[dict[Kind, int]] = {"estimated": 0, "calibrated": 1, "exact": 2}
 SIMULATED: Final = stated("input=1 output=4", "simulated")  # of models that only the simulated provider has
@@ -44,6 +46,7 @@ class Endpoint:
         self.charged = name in REPORTS
         self.prompts = name in COUNTED
         self.chat = REPORTS.get(name) is ChatReport  # answers report as those of chat completions do
+        self.lists = name == "completions"  # a prompt may be many, each of which is answered
         self.numbers = name == "embeddings"  # answers are numbers; what tables give as their limit are dimensions
 
 
@@ -131,6 +134,8 @@ class Metering:
         self._meter: Meter | None = None
         self._counter: Counter | None = None
         self._tokens = 0
+        self._prompts = 1
+        self._best = 1
         self._reported: Usage | None = None
         self._rates: tuple[Rate, ...] | None = None
         self._approximate = False  # the answer was not read as what it is
@@ -146,6 +151,8 @@ class Metering:
                 tally = tallied(endpoint.name, call.fields, terms.scheme)
             self._tally = tally
             self._expect(tally)
+            if endpoint.lists:
+                self._answered(tally, call.fields)
 
     def _shared(self, before: "Metering | None") -> Tally | None:
         """The prompt as it was counted for another model, where it has as many tokens for this one."""
@@ -166,6 +173,11 @@ class Metering:
         self.prompt_tokens = rate.of(tally.counted + tally.framing) + tally.media
         self.prompt_kind = "estimated" if guessed else rate.kind
 
+    def _answered(self, tally: Tally, fields: Any) -> None:
+        """How many answers there will be, beside what the caller states as `n`."""
+        self._prompts = min(tally.prompts or most_prompts(fields.prompt), MOST_PROMPTS)
+        self._best = tally.best
+
     def expected(self, stated: int | None, n: int) -> Estimate:
         """What the call is expected to use; `stated` and `n` as in `most`."""
         output = self.most(stated, n)
@@ -174,7 +186,7 @@ class Metering:
 
     def most(self, stated: int | None, n: int) -> int | None:
         """The most tokens that `n` answers can have, of which the caller stated a limit for each, or the model has one.
-        None where nobody knows.
+        None where nobody knows. What was read of the prompt may mean more answers: of many prompts each has its own.
         """
         price = self.price
         if price is None or self._endpoint.numbers:
@@ -182,7 +194,8 @@ class Metering:
         each = price.writes
         if stated is not None and (each < 0 or stated < each):
             each = stated
-        return None if each < 0 else each * n
+        answers = (n if n > self._best else self._best) * self._prompts
+        return None if each < 0 else each * answers
 
     def cost_of(self, prompt_tokens: int, output_tokens: int) -> int:
         """What so many tokens cost at the standard rates, in micro-cents; 0 where the endpoint is not charged."""

@@ -108,7 +108,7 @@ class Price:
         self.context = model.context
         self.max_output = model.max_output
         self._schedules = {service: _schedule(periods) for service, periods in model.prices.items()}
-        self.writes = -1 if model.max_output is None else min(model.max_output, 1 << 50)  # the same, for reckoning
+        self.writes = -1 if model.max_output is None else min(model.max_output, 1 << 31)  # the same, for reckoning
         self._standard = self._schedules[""]
         self._always = self._standard[0][2] if len(self._standard) == 1 else None
         self.steady = self._always is not None  # the standard rates are the same at any time

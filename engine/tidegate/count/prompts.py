@@ -65,7 +65,7 @@ COUNTED: Final[dict[str, dict[str, Counted]]] = {
         "function_call": tools.tool_choice,
         "response_format": tools.response_format,
     },
-    "completions": {"prompt": openai.texts, "suffix": openai.text},
+    "completions": {"prompt": openai.texts, "suffix": openai.text, "best_of": openai.best_of},
     "embeddings": {"input": openai.texts},
     "responses": {
         "instructions": openai.instructions,

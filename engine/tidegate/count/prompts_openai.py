@@ -62,11 +62,24 @@ def texts(tally: Tally, prompt: Raw) -> None:
     said = tally.read(prompt, _TEXTS)
     if said is None:
         return
+    numbers = isinstance(said, str) or all(isinstance(each, int) for each in said)
+    tally.prompts = 1 if numbers else len(said)
     for each in [said] if isinstance(said, str) else said:
         if isinstance(each, str):
             tally.text(each)
         else:
             tally.framing += 1 if isinstance(each, int) else len(each)
+
+
+def most_prompts(prompt: Raw) -> int:
+    """The most prompts that stand in one of completions which nobody has read."""
+    text = bytes(prompt)
+    return 1 if text[:1] == b'"' else max(text.count(b'"') // 2 + text.count(b"[") - 1, 1)
+
+
+def best_of(tally: Tally, given: int) -> None:
+    """How many answers of completions are made, of which the caller gets the best `n`."""
+    tally.best = given
 
 
 def text(tally: Tally, given: str) -> None:

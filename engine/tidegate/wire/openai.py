@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from tidegate.errors import BudgetExceeded, LimitExceeded, TidegateError
 from tidegate.wire import endings_openai
 from tidegate.wire._strict import locate
-from tidegate.wire.dialect import Governed, Route, Tokens, encode, explanation
+from tidegate.wire.dialect import Choices, Governed, Route, Tokens, encode, explanation
 from tidegate.wire.output import lower_chat, lower_completion, lower_response
 from tidegate.wire.splice import Edit
 
@@ -171,7 +171,8 @@ class Chat(Streaming, frozen=True, kw_only=True):
 
     @property
     def output_limit(self) -> int | None:
-        return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+        one, other = self.max_completion_tokens, self.max_tokens
+        return one if other is None else other if one is None else max(one, other)  # servers differ in which one wins
 
 
 class Completion(Streaming, frozen=True, kw_only=True):
@@ -179,6 +180,7 @@ class Completion(Streaming, frozen=True, kw_only=True):
 
     prompt: Raw
     suffix: str | None = None
+    best_of: Choices | None = None
 
 
 class Embedding(Governed, frozen=True, kw_only=True):
@@ -198,6 +200,7 @@ class Responses(Governed, frozen=True, kw_only=True):
     previous_response_id: str | None = None
     conversation: Raw | UnsetType = UNSET
     max_output_tokens: Tokens | None = None
+    background: bool | None = None
 
     @property
     def output_limit(self) -> int | None:

@@ -15,15 +15,18 @@ class Reader:
     def __init__(self, body: type[Governed], depth: int) -> None:
         self._fields = Fields(body, shape_of(body))
         self._depth = depth
+        self._later = "background" in body.__struct_fields__  # whether a call may ask for an answer that is made later
         self._decode = msgspec.json.Decoder(body).decode
 
     def read(self, body: bytes) -> Governed:
         """The governed fields; raises BadBody."""
         read = self._fields.read(body, self._depth)
         if read is None:
-            return self._decoded(body)
-        if isinstance(read, Fault):
+            read = self._decoded(body)
+        elif isinstance(read, Fault):
             raise BadBody(read.explain())
+        if self._later and read.background:
+            raise BadBody("`background` is refused: an answer that is made later could not be metered")
         return read  # type: ignore[no-any-return]
 
     def _decoded(self, body: bytes) -> Governed:
