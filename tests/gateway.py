@@ -142,6 +142,7 @@ def running(
         yield gateway
         code = gateway.stop()
         assert code == 0, gateway.log
+        assert "Traceback" not in gateway.log, gateway.log
     finally:
         if gateway.process.poll() is None:
             gateway.process.kill()

@@ -21,7 +21,7 @@ import pytest
 
 from tests.faults.load import Caller, Tally, calling, connected
 from tests.faults.test_hang import wait_for
-from tests.gateway import Gateway, chat, post, read_all, read_answer
+from tests.gateway import Gateway, chat, post, read_all, read_answer, running
 
 DONE = b"data: [DONE]\n\n\r\n0\r\n\r\n"
 LAST_CHUNK = b"\r\n0\r\n\r\n"
@@ -228,3 +228,9 @@ def test_a_drain_under_load_fails_no_request(tmp_path: Path, turn: int) -> None:
     print(f"drain {turn}: {tally}")
     assert tally.clean, str(tally)
     assert tally.refused
+
+
+def test_what_was_counted_last_is_recorded_without_a_complaint(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        for body in (b"{}", b"[]", b"{"):
+            assert gateway.ask(post(body)).status == 400

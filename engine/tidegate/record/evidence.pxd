@@ -18,7 +18,7 @@ cdef class Evidence:
     cdef list _policies
     cdef object _waiting, _dropped, _late
     cdef long long _destroyed
-    cdef bint _turning
+    cdef bint _turning, _closed
     cdef OpenRuns _open
     cdef dict _refused, _known
     cdef double _next

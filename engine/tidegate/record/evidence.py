@@ -130,6 +130,7 @@ class Evidence:
         self._waiting: deque[tuple[int, Waiting]] = deque()
         self._failures = journal.failures
         self._turning = False
+        self._closed = False
         self._open = OpenRuns()
         self._late: deque[tuple[Begun | None, Callable[[Stamp], Record], Callable[[int], None]]] = deque()
         self._refused: dict[str, int] = {}
@@ -217,6 +218,8 @@ class Evidence:
 
     def _turn(self) -> None:
         self._turning = False
+        if self._closed:
+            return  # a turn that was to come when the last record was written
         if not self._journal.turn():
             self._lose()
         elif self._waiting:
@@ -329,6 +332,7 @@ class Evidence:
         self._say_late()
         self.say_refused()
         self._lose_none()
+        self._closed = True
 
     def _lose_none(self) -> None:
         """Who still waits is released by what the journal made durable as it closed, or told."""
