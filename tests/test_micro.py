@@ -101,10 +101,10 @@ def body_by_json() -> Callable[[], object]:
 def event() -> Callable[[], object]:
     answer = scan_answer(ANSWER)
     assert answer is not None
-    framing = Body(answer)
+    framing, read = Body(answer), bytearray(CHUNK)
 
     def relay() -> bytes:
-        return frame(framing.take(CHUNK, 0))
+        return frame(framing.take(read, 0, len(read)))
 
     assert relay() == CHUNK
     return relay

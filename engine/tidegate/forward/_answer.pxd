@@ -15,8 +15,8 @@ cdef class Body:
     cdef Py_ssize_t left, line, trailer
     cdef readonly bint done
     cdef readonly bint broken
-    cpdef bytes take(self, bytes data, Py_ssize_t offset)
-    cdef bytes chunks(self, bytes data, Py_ssize_t offset)
+    cpdef bytes take(self, bytearray read, Py_ssize_t offset, Py_ssize_t size)
+    cdef Py_ssize_t chunks(self, char** start, Py_ssize_t size) noexcept
 
 cpdef AnswerHead scan(bytes data)
 cpdef AnswerHead found(bytearray buffer, Py_ssize_t size)

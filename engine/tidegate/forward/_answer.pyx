@@ -7,9 +7,9 @@ would be taken for the next answer. `Events` passes on whole events, so that an 
 """
 
 cimport cython
-from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memmove
 
 from tidegate.forward.fields import KEPT, LIMITS
 
@@ -241,37 +241,43 @@ cdef class Body:
     def until_close(self) -> bool:
         return self.mode == UNTIL_CLOSE
 
-    cpdef bytes take(self, bytes data, Py_ssize_t offset):
-        """The body's bytes in `data` from `offset` on; sets `done` at the end of the body and `broken` on a fault."""
-        cdef Py_ssize_t n = PyBytes_GET_SIZE(data) - offset
+    cpdef bytes take(self, bytearray read, Py_ssize_t offset, Py_ssize_t size):
+        """The body's bytes among the first `size` of a read from `offset` on, where they are moved together if there
+        are several chunks; sets `done` at the end of the body and `broken` on a fault."""
+        cdef char* start = PyByteArray_AS_STRING(read) + offset
+        cdef Py_ssize_t n = size - offset
+        if not 0 <= offset <= size <= PyByteArray_GET_SIZE(read):
+            raise ValueError("a read has no such bytes")
         if self.mode == CHUNKED:
-            return self.chunks(data, offset)
-        if self.mode == LENGTH:
+            n = self.chunks(&start, n)
+        elif self.mode == LENGTH:
             if n > self.left:
                 self.broken = True
                 n = self.left
             self.left -= n
             self.done = self.left == 0
-        return data if offset == 0 and n == PyBytes_GET_SIZE(data) else data[offset:offset + n]
+        return PyBytes_FromStringAndSize(start, n)
 
-    cdef bytes chunks(self, bytes data, Py_ssize_t offset):
-        cdef const char* p = PyBytes_AS_STRING(data) + offset
-        cdef const char* end = PyBytes_AS_STRING(data) + PyBytes_GET_SIZE(data)
-        cdef Py_ssize_t n = end - p
-        cdef object whole = PyBytes_FromStringAndSize(NULL, n)
-        cdef char* out = PyBytes_AS_STRING(whole)
-        cdef char* start = out
+    cdef Py_ssize_t chunks(self, char** start, Py_ssize_t size) noexcept:
+        """Moves the data of chunks together to where the first of them stand, from now on the `start`; how many."""
+        cdef char* p = start[0]
+        cdef char* end = p + size
+        cdef char* out = p
+        cdef Py_ssize_t n
         cdef unsigned char c
         cdef int digit
-        if self.done and n:
+        if self.done and size:
             self.broken = True
-            return b""
+            return 0
         while p < end and not self.broken:
             if self.state == DATA:
                 n = end - p
                 if n > self.left:
                     n = self.left
-                memcpy(out, p, n)
+                if out == start[0]:
+                    start[0] = out = p
+                else:
+                    memmove(out, p, n)
                 out += n
                 p += n
                 self.left -= n
@@ -329,10 +335,7 @@ cdef class Body:
                     break
                 self.line = 0
                 self.state = TRAILER
-        n = out - start
-        if n == 0:
-            return b""
-        return whole[:n]
+        return out - start[0]
 
 
 cpdef bytes copied(bytearray buffer, Py_ssize_t size):

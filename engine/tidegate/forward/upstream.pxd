@@ -20,7 +20,7 @@ cdef class Upstream:
     cdef AnswerHead _head
     cdef Body _body
 
-    @cython.locals(relay=Relay, body=Body, head=AnswerHead, data=bytes, offset=Py_ssize_t)
+    @cython.locals(relay=Relay, body=Body, head=AnswerHead, read=bytearray, offset=Py_ssize_t)
     cpdef buffer_updated(self, Py_ssize_t size)
     cpdef bint usable(self) except -1
     cpdef carry(self, Relay relay, bytes head, bytes body)

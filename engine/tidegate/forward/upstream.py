@@ -64,22 +64,21 @@ class Upstream:
             self.abort()  # bytes nobody asked for
             return
         self._deadline = min(self._clock.now + self._idle, self._total)
-        body = self._body
-        if body is not None:
-            data, offset = copied(self._buffer, size), 0
-        else:
+        body, read, offset = self._body, self._buffer, 0
+        if body is None:
             head = found(self._buffer, size) if self._reader is None else None  # nearly always whole and plain
             if head is None:
                 try:
-                    read = self._read_head(copied(self._buffer, size))
+                    whole = self._read_head(copied(self._buffer, size))
                 except UpstreamError as error:
                     self._fail(error)
                     return
-                if read is None:
+                if whole is None:
                     return
-                head, data, offset = read
-            elif head.whole is None:
-                data, offset = copied(self._buffer, size), head.size
+                head, data, offset = whole
+                read, size = bytearray(data), len(data)
+            else:
+                offset = head.size
             if head.coded:
                 self._fail(UpstreamMalformed("the upstream compressed its answer though it was asked not to"))
                 return
@@ -92,7 +91,7 @@ class Upstream:
                 relay.receive(head.whole, True)
                 return
             body = self._body = Body(head)
-        payload = body.take(data, offset)
+        payload = body.take(read, offset, size)
         if body.broken:
             self._fail(UpstreamMalformed("the upstream's answer breaks its framing"))
         elif body.done:
