@@ -5,6 +5,7 @@ from tidegate.count.prices cimport Price
 from tidegate.counters cimport Counters
 from tidegate.decide.decision cimport decide
 from tidegate.decide.ruling cimport Ruling
+from tidegate.forward.relay cimport Framer
 from tidegate.limit._standing cimport lines as standing
 from tidegate.limit.hold cimport Buckets, Held, Holder
 from tidegate.model cimport Call
@@ -16,16 +17,16 @@ cdef class Rules:
     cdef readonly object policy
     cdef readonly Py_ssize_t reserve, step, every, tail, text
 
-cdef class Run:
+cdef class Run(Framer):
     cdef readonly Call call
     cdef readonly Caller caller
     cdef readonly Decision decision
     cdef readonly Estimate estimate
     cdef readonly Usage usage
-    cdef readonly object stopping, meter, cost
+    cdef readonly object meter, cost
     cdef readonly Account account
     cdef readonly str why
-    cdef readonly bint judges, decided
+    cdef readonly bint decided
     cdef Rules _rules
     cdef Holder _holder
     cdef Counters _counters
@@ -61,6 +62,7 @@ cdef class Run:
     cpdef leave(self, bytes body, tuple edits)
     cpdef stream(self, bint strip)
     cpdef bytes feed(self, bytes read)
+    cpdef bytes rest(self)
     @cython.locals(held=Held, usage=Usage)
     cpdef settle(self, Outcome ended)
     @cython.locals(counters=Counters, account=Account)

@@ -27,6 +27,7 @@ from tidegate.decide.live import Live, Nothing
 from tidegate.decide.policy import Policy
 from tidegate.decide.reading import Limits, document, moment, no_limits
 from tidegate.errors import PolicyFailed, PolicyStopped, ResponseDenied, TidegateError
+from tidegate.forward.relay import Framer
 from tidegate.limit._standing import lines as standing
 from tidegate.limit.hold import Buckets, Held, Holder
 from tidegate.limit.refused import exceeded, reached
@@ -57,7 +58,7 @@ class Rules:
         self.text = asking.text
 
 
-class Run:
+class Run(Framer):
     """A call, governed."""
 
     def __init__(
@@ -77,8 +78,9 @@ class Run:
         self.decided = False
         self.meter: Meter | None = None  # of a stream
         self.why: Cause = "limit"  # the answer is ended here: a limit or a policy
-        self.stopping: TidegateError | None = None  # and what is said of it
+        self.stopping = None  # and what is said of it
         self.judges = False  # a policy decides about the whole answer
+        self.overflow = False
         self.usage: Usage | None = None  # that was charged, once that is known
         self.cost = 0  # in micro-cents
         self._rules = rules
@@ -311,16 +313,13 @@ class Run:
         """What the stream has used so far."""
         return self._metering.counted() or Usage(0, 0, "estimated")
 
-    @property
-    def overflow(self) -> bool:
-        """An unfinished event is larger than the limit."""
-        return self.meter is not None and self.meter.overflow
-
     def feed(self, read: bytes) -> bytes:
         """The bytes that may go on after this read."""
-        assert self.meter is not None
+        meter = self.meter
+        assert meter is not None
         self.account.came(read)
-        passed = self.meter.feed(read)
+        passed = meter.feed(read)
+        self.overflow = meter.overflow
         if passed:
             self.account.went(passed)
         return passed

@@ -11,7 +11,8 @@ cdef class Connection:
     cdef public bint closing
     cdef public object answering, met
     cdef Clock _clock
-    cdef object _transport, _send, _parser
+    cdef readonly object write  # sends bytes of the answer
+    cdef object _transport, _parser
     cdef object _limits
     cdef Last _last
     cdef Request _current, _pending
@@ -24,7 +25,6 @@ cdef class Connection:
 
     @cython.locals(request=Request)
     cpdef data_received(self, bytes data)
-    cpdef write(self, bytes data)
     cpdef finish(self)
     cdef _use(self, limits)
     cdef bytes _take(self, Request request, bytes data)

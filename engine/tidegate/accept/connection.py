@@ -9,6 +9,7 @@ the client can read it: closing with unread bytes would send a reset, which can 
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from tidegate.accept._head import Last, Request, scan
@@ -99,7 +100,7 @@ class Connection:
     def connection_made(self, transport: asyncio.Transport) -> None:
         gate = self.gate
         self._transport = transport
-        self._send = transport.write
+        self.write: Callable[[bytes], None] = transport.write
         self.ip = address_of(transport.get_extra_info("peername"))
         transport.set_write_buffer_limits(high=gate.limits.write_buffer)
         self._use(gate.limits)
@@ -156,10 +157,6 @@ class Connection:
             answering.client_left()
 
     # what the answer, the pipeline and the clock ask for
-
-    def write(self, data: bytes) -> None:
-        """Sends bytes of the answer."""
-        self._send(data)
 
     def finish(self) -> None:
         """The answer under way is complete: the next request's turn."""
