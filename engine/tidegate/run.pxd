@@ -1,5 +1,6 @@
 cimport cython
 
+from tidegate.count._meter cimport _Fed
 from tidegate.count.metering cimport Metering
 from tidegate.count.prices cimport Price
 from tidegate.counters cimport Counters
@@ -23,7 +24,8 @@ cdef class Run(Framer):
     cdef readonly Decision decision
     cdef readonly Estimate estimate
     cdef readonly Usage usage
-    cdef readonly object meter, cost
+    cdef readonly _Fed meter
+    cdef readonly object cost
     cdef readonly Account account
     cdef readonly str why
     cdef readonly bint decided
@@ -61,6 +63,7 @@ cdef class Run(Framer):
     cpdef bytes lines(self)
     cpdef leave(self, bytes body, tuple edits)
     cpdef stream(self, bint strip)
+    @cython.locals(meter=_Fed)
     cpdef bytes feed(self, bytes read)
     cpdef bytes rest(self)
     @cython.locals(held=Held, usage=Usage)

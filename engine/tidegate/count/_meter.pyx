@@ -199,11 +199,16 @@ NOTHING_SAID = object()  # in a document that is none
 _STRIPPED = frozenset(endpoint for endpoint, shape in STREAMS.items() if Leaf.USAGE in shape.paths.values())
 
 
+cdef class _Fed:
+    cpdef bytes feed(self, bytes read):
+        raise NotImplementedError
+
+
 @cython.final
-cdef class Meter:
+cdef class Meter(_Fed):
     cdef readonly Vocabulary vocabulary
     cdef readonly str endpoint
-    cdef readonly bint overflow, stopped, done, error
+    cdef readonly bint stopped, done, error
     cdef readonly unsigned choices
     cdef readonly bytes opening, held_back
     cdef _Compiled compiled
@@ -257,7 +262,9 @@ cdef class Meter:
         if not tail_begin(&self.texts.tail, limit):
             raise MemoryError
 
-    def feed(self, bytes read not None):
+    cpdef bytes feed(self, bytes read):
+        if read is None:
+            raise TypeError("a read is bytes")
         cdef const uint8_t* s = <const uint8_t*>PyBytes_AS_STRING(read)
         cdef size_t n = PyBytes_GET_SIZE(read), cut
         cdef bint apart = self.size != 0
