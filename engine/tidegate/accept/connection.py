@@ -160,7 +160,7 @@ class Connection:
 
     def finish(self) -> None:
         """The answer under way is complete: the next request's turn."""
-        self.answering = None
+        self.answering = self._current = None
         self._busy = False
         if self._gone:
             return
