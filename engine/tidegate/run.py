@@ -12,7 +12,7 @@
 `pipeline.py` has the network around it; `engine.py` is the same for programs that make their calls by themselves.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import time_ns
 from typing import Any, Final
 
@@ -22,7 +22,9 @@ from tidegate.count._meter import Meter
 from tidegate.count.answers import answer_text
 from tidegate.count.metering import Metering
 from tidegate.counters import Counters
-from tidegate.decide.decision import UNDECIDED, decide, denied, failed, said
+from tidegate.decide.contract import failed as no_answer
+from tidegate.decide.decision import UNDECIDED, and_later, decide, denied, failed, said
+from tidegate.decide.input import Phase
 from tidegate.decide.live import Live, Nothing
 from tidegate.decide.policy import Policy
 from tidegate.decide.reading import Limits, document, moment, no_limits
@@ -79,7 +81,7 @@ class Run(Framer):
         self.meter: Meter | None = None  # of a stream
         self.why: Cause = "limit"  # the answer is ended here: a limit or a policy
         self.stopping = None  # and what is said of it
-        self.judges = False  # a policy decides about the whole answer
+        self.judges = False  # a policy decides, or a shadow is asked, about the whole answer
         self.overflow = False
         self.usage: Usage | None = None  # that was charged, once that is known
         self.cost = 0  # in micro-cents
@@ -117,7 +119,7 @@ class Run(Framer):
         self.account.decided(decision, self.estimate)
         if decision.action == "block":
             raise denied(decision)
-        self.judges = "response" in policy.phases
+        self.judges = "response" in policy.wanted
 
     def take(self) -> None:
         """Draws from the limits that the decision names, all or nothing. Raises what the caller is told."""
@@ -234,7 +236,7 @@ class Run(Framer):
         meter = self.meter = self._metering.stream(strip)
         self._counters.streams(1)
         policy = self._policy
-        if policy is not None and "stream" in policy.phases:
+        if policy is not None and "stream" in policy.wanted:
             self._ask_at = self._rules.every
             meter.keep_text(self._rules.tail)
         if self.judges:
@@ -283,20 +285,22 @@ class Run(Framer):
 
     def _may_go_on(self, so_far: int) -> bool:
         """What `tidegate.stream` says of the answer so far."""
-        policy, meter = self._policy, self.meter
-        assert policy is not None
-        assert meter is not None
         self._ask_at = so_far + self._rules.every
-        cost = self._metering.cost_of(self.estimate.prompt_tokens, so_far)
-        most = self._rules.tail  # more is kept where the whole answer is decided about, too
-        tail = meter.tail[-most:].encode()[-most:].decode(errors="ignore")
-        output = {"tokens": so_far, "usd": cost / MICRO_CENTS, "tail": tail}
-        decision = policy.judge("stream", self._told("stream", output))
+        decision = self._asked("stream", self._so_far, so_far)
         if decision.action != "block":
             return True
         words, rule = said(decision)
         self._stop("policy", PolicyStopped(words, rule=rule), decision.reasons)
         return False
+
+    def _so_far(self, tokens: int) -> dict[str, Any]:
+        """`input.output` inside a stream."""
+        meter = self.meter
+        assert meter is not None
+        cost = self._metering.cost_of(self.estimate.prompt_tokens, tokens)
+        most = self._rules.tail  # more is kept where the whole answer is decided about, too
+        tail = meter.tail[-most:].encode()[-most:].decode(errors="ignore")
+        return {"tokens": tokens, "usd": cost / MICRO_CENTS, "tail": tail}
 
     def _stop(self, why: Cause, error: TidegateError, reasons: tuple[Reason, ...]) -> None:
         self.why = why
@@ -376,26 +380,73 @@ class Run(Framer):
         return self._judge(meter.tail, next(iter(meter.finish.values()), None))
 
     def _judge(self, text: str, finish: str | None) -> TidegateError | None:
-        policy = self._policy
-        assert policy is not None
+        decision = self._asked("response", self._answered, text, finish)
+        if decision.reasons:
+            self.account.flagged(decision.reasons)
+        if decision.action != "block":
+            return None
+        words, rule = said(decision)
+        return PolicyFailed(words, rule=rule) if failed(decision) else ResponseDenied(words, rule=rule)
+
+    def _answered(self, text: str, finish: str | None) -> dict[str, Any]:
+        """`input.output` of a whole answer."""
         metering = self._metering
         usage = metering.reported or metering.counted()
         used: dict[str, Any] = dict.fromkeys(("input_tokens", "output_tokens", "kind"))
         if usage is not None:
             used = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "kind": usage.kind}
-        decision = policy.judge("response", self._told("response", {"text": text, "usage": used, "finish": finish}))
-        if decision.action == "block":
-            words, rule = said(decision)
-            self.account.flagged(decision.reasons)
-            return PolicyFailed(words, rule=rule) if failed(decision) else ResponseDenied(words, rule=rule)
-        if decision.reasons:
-            self.account.flagged(decision.reasons)
-        return None
+        return {"text": text, "usage": used, "finish": finish}
 
-    def unjudged(self) -> TidegateError:
-        """The answer is too large to be decided about, so that it must not pass."""
-        self.account.flagged((Reason("policy_error", NOT_JUDGED, "tidegate.response.deny"),))
+    def unjudged(self) -> TidegateError | None:
+        """The answer is too large to be decided about, so that it must not pass; None where only a shadow would."""
+        assert self._policy is not None
+        reasons = (Reason("policy_error", NOT_JUDGED, "tidegate.response.deny"),)
+        if self._shadow("response") is not None:
+            self._shadowed("response", Decision(action="block", reasons=reasons))
+        if "response" not in self._policy.phases:
+            return None
+        self.account.flagged(reasons)
         return PolicyFailed(NOT_JUDGED)
+
+    # the phases after the first
+
+    def _asked(self, phase: Phase, output: Callable[..., dict[str, Any]], *of: Any) -> Decision:
+        """What the policy says in a later phase. Its shadow is asked the same, and is never obeyed, whatever happens
+        in it.
+        """
+        policy, shadow = self._policy, self._shadow(phase)
+        assert policy is not None
+        asks = phase in policy.phases
+        try:
+            told = self._told(phase, output(*of))
+        except Exception as error:
+            if shadow is not None:
+                self._shadowed(phase, no_answer(error, shadow.digest))
+            if asks:
+                raise
+            return UNDECIDED
+        if shadow is not None:
+            self._shadowed(phase, shadow.judge(phase, told))
+        return policy.judge(phase, told) if asks else UNDECIDED
+
+    def _shadow(self, phase: Phase) -> Policy | None:
+        """The shadow, if it has anything to say of a phase. Where it has refused the call already there would be
+        nothing left to ask it about.
+        """
+        assert self._policy is not None
+        shadow, so_far = self._policy.shadow, self.decision.shadow
+        if shadow is None or so_far is None or so_far.action == "block" or phase not in shadow.phases:
+            return None
+        return shadow
+
+    def _shadowed(self, phase: Phase, later: Decision) -> None:
+        """It has an answer."""
+        before = self.decision.shadow
+        assert before is not None
+        shadow = and_later(before, later, phase)
+        if shadow is not before:
+            self.decision = replace(self.decision, shadow=shadow)
+            self.account.shadowed(shadow)
 
     def _told(self, phase: str, output: Mapping[str, Any]) -> dict[str, Any]:
         """The document of a later phase."""

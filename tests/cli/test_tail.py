@@ -18,6 +18,10 @@ import pytest
 from tests.cli.test_ledger import environment
 from tests.cli.test_runs import ran
 from tests.gateway import Gateway, chat, post, running
+from tidegate.cli.naming import Names
+from tidegate.cli.tail import said
+from tidegate.record.places import Places
+from tidegate.record.records import Because, Decided, Outcome
 
 RULES = """package tidegate.admission
 
@@ -230,3 +234,29 @@ def test_colours_are_for_terminals(gateway: Gateway) -> None:
 
 def test_a_folder_without_a_ledger_is_said(tmp_path: Path) -> None:
     assert "has no ledger" in ran("tail", "--ledger", str(tmp_path), code=2)
+
+
+STOPPED = Because("enough", "tidegate.stream.stop")
+DENIED = Because("not_this", "tidegate.response.deny")
+FLAGGED = Because("long", "tidegate.response.flag")
+
+
+@pytest.mark.parametrize(
+    ("note", "shadow", "flags", "stopped", "shown"),
+    [
+        ("the shadow alone would block", "block", (), "", True),
+        ("a flag is no block", "block", (FLAGGED,), "", True),
+        ("both flag", "warn", (FLAGGED,), "", False),
+        ("the shadow would not have flagged", "allow", (FLAGGED,), "", True),
+        ("both stop", "block", (STOPPED,), "policy", False),
+        ("both hold back", "block", (DENIED, FLAGGED), "", False),
+        ("a policy without an answer stopped it", "block", (), "policy", False),
+        ("a limit stopped it, no policy", "allow", (), "limit", False),
+        ("the shadow would have let it go on", "allow", (STOPPED,), "policy", True),
+    ],
+)
+def test_a_shadow_is_told_of_where_it_would_have_done_another_thing(
+    tmp_path: Path, note: str, shadow: str, flags: tuple[Because, ...], stopped: str, shown: bool
+) -> None:
+    record = Outcome(run=bytes(13), decision=Decided("allow"), shadow=Decided(shadow), flags=flags, stopped=stopped)
+    assert (f"shadow={shadow}" in str(said(record, Names(Places(tmp_path)), False))) is shown, note

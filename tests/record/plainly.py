@@ -46,6 +46,10 @@ class PlainAccount:
         self.capture = decision.capture or ""
         self.kept = decision.capture != "none"
 
+    def shadowed(self, shadow: Decision) -> None:
+        assert self.decision is not None
+        self.decision = structs.replace(self.decision, shadow=shadow)
+
     def seen(self, states: tuple[Seen, ...]) -> None:
         self.states = states
 

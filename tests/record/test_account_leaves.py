@@ -35,10 +35,11 @@ names = st.text('abc_.:/@[]"*+-XYZ09', max_size=100) | st.text(max_size=20)
 reasons = st.lists(st.builds(Reason, names, st.text(max_size=9), names), max_size=10).map(tuple)
 digests = st.sampled_from(["", "ab" * 32, "sha256:" + "cd" * 32])
 kinds: Any = st.sampled_from(["exact", "calibrated", "estimated", "provider"])
+shadows = st.builds(Decision, action=st.just("block"), reasons=reasons, digest=digests)
 decisions = st.builds(
     Decision, action=st.sampled_from(["allow", "warn"]), reasons=reasons, digest=digests,
     evidence=st.sampled_from([None, "async", "strict"]), capture=st.sampled_from([None, "digest", "none"]),
-    shadow=st.none() | st.builds(Decision, action=st.just("block"), reasons=reasons, digest=digests),
+    shadow=st.none() | shadows,
 )  # fmt: skip
 estimates = st.builds(Estimate, counts, kinds, st.none() | counts, st.none() | counts)
 usages = st.none() | st.builds(Usage, counts, counts, kinds, *[counts] * 9, names)
@@ -64,6 +65,7 @@ steps: st.SearchStrategy[Told] = st.lists(
     max_size=12,
 )
 once = st.lists(st.tuples(st.just("decided"), st.tuples(decisions, estimates)), max_size=1)  # and before all else
+later = st.lists(st.tuples(st.just("shadowed"), st.tuples(shadows)), max_size=2)  # of a call that was decided about
 ends = st.tuples(
     st.builds(Outcome, st.integers(100, 599), st.none() | words, st.booleans()), usages, usages, counts, draws,
     st.booleans(), st.booleans(),
@@ -89,11 +91,18 @@ def leaves(folder: Path, tell: Callable[[Evidence], None]) -> list[bytes]:
 
 
 @settings(max_examples=120, deadline=None)
-@given(once, steps, ends, bodies, st.none() | names, names.filter(bool), st.booleans())
+@given(once, steps, later, ends, bodies, st.none() | names, names.filter(bool), st.booleans())
 def test_a_leaf_is_what_the_plain_encoder_makes_of_it(
-    decided: Told, told: Told, end: tuple[Any, ...], body: bytes, session: str | None, model: str, stream: bool
+    decided: Told,
+    told: Told,
+    shadowed: Told,
+    end: tuple[Any, ...],
+    body: bytes,
+    session: str | None,
+    model: str,
+    stream: bool,
 ) -> None:
-    same(decided + told, end, body, session, model, stream)
+    same(decided + told + (shadowed if decided else []), end, body, session, model, stream)
 
 
 LONG = (Reason("c" * 64, "m", "r" * 64),) * 10
@@ -161,6 +170,8 @@ def same(told: Told, end: tuple[Any, ...], body: bytes, session: str | None, mod
     [
         lambda account: account.decided("allow", Estimate(1, "exact")),
         lambda account: account.decided(Decision(action="allow"), None),
+        lambda account: account.shadowed(Decision(action="allow")),
+        lambda account: [account.decided(Decision(action="allow"), Estimate(1, "exact")), account.shadowed("block")],
         lambda account: account.outcome("ended", None, None, 0),
         lambda account: account.outcome(Outcome(200), Outcome(200), None, 0),
         lambda account: account.outcome(Outcome(200), None, None, None),

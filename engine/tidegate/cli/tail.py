@@ -21,6 +21,7 @@ from tidegate.serve.ledger import memory_place
 
 LOOK: Final = 0.1  # seconds between looks at the journals
 APART: Final = 256  # entries by which those of different workers may be out of order in the log
+FLAG: Final = "tidegate.response.flag"  # all else that is said of an answer ends it
 STYLES: Final = {"allow": "green", "warn": "yellow", "throttle": "red", "block": "red", "none": "red"}
 
 
@@ -119,11 +120,18 @@ def _outcome(record: Outcome, names: Names) -> Line:
     words += [dollars(record.cost)] if record.cost else []
     words += [span(record.spans.last_byte)]
     shadow = record.shadow
-    if shadow is not None and shadow.action != record.decision.action:
+    if shadow is not None and shadow.action != _in_force(record):
         words += [f"shadow={shadow.action}"]
     action = record.decision.action
     start = f"{moment(record.time)} {record.run.hex()} "
     return Line(start, f"{action:<8}", " " + " ".join(words), STYLES.get(action, "red"))
+
+
+def _in_force(record: Outcome) -> str:
+    """What the policies in force did in the end, to hold against what their shadow would have done."""
+    if record.stopped == "policy" or any(each.rule != FLAG for each in record.flags):
+        return "block"
+    return "warn" if record.flags and record.decision.action == "allow" else record.decision.action
 
 
 def endings(record: Outcome) -> list[str]:

@@ -2,6 +2,8 @@
 
 from time import time_ns
 
+from msgspec.structs import replace
+
 from tidegate.decide.live import Nothing
 from tidegate.decide.policy import Policy
 from tidegate.decide.reading import Limits
@@ -19,6 +21,16 @@ def decide(
     if rules is not None:
         return rules.decide(call, caller, estimate, time_ns(), integration, limits)
     return policy.admit(call, caller, estimate, time_ns(), integration, limits)
+
+
+def and_later(shadow: Decision, later: Decision, phase: str) -> Decision:
+    """What a shadow has said in all, when it was asked in a later phase too: every reason, and what weighs most. It is
+    asked as long as it would have let the call go on, so that what it says last never weighs less.
+    """
+    if not later.reasons:
+        return shadow
+    reasons = tuple([each if each.rule else replace(each, rule=f"tidegate.{phase}") for each in later.reasons])
+    return replace(shadow, action=later.action, reasons=shadow.reasons + reasons)
 
 
 def denied(decision: Decision) -> PolicyDenied | PolicyFailed:

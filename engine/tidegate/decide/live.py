@@ -33,7 +33,9 @@ class Nothing(Ruling):
     def __init__(self, decision: Decision, shadow: Policy | None) -> None:
         super().__init__()
         self._decision = decision
-        self._shadow = shadow
+        self.shadow = shadow
+        if shadow is not None:
+            self.wanted = shadow.phases
 
     def admit(
         self,
@@ -45,13 +47,13 @@ class Nothing(Ruling):
         limits: Limits = no_limits,
     ) -> Decision:
         """The same about every call."""
-        if self._shadow is None:
+        if self.shadow is None:
             return self._decision
-        return replace(self._decision, shadow=self._shadow.admit(call, caller, estimate, ns, integration, limits))
+        return replace(self._decision, shadow=self.shadow.admit(call, caller, estimate, ns, integration, limits))
 
     def decide(self, told: object) -> Decision:
         """The same about every call."""
-        return self._decision if self._shadow is None else replace(self._decision, shadow=self._shadow.decide(told))
+        return self._decision if self.shadow is None else replace(self._decision, shadow=self.shadow.decide(told))
 
     def judge(self, phase: Phase, told: dict[str, Any]) -> Decision:
         """Nobody asks about an answer where no policy has said that it wants to."""

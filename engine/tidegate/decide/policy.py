@@ -52,7 +52,7 @@ class Policy(Ruling):
         self._budget = budget
         program = compile_bundle(bundle, carries_out, replace(TYPED, budget=budget), cache)
         self._compiled: Compiled = by_document(bundle, program)
-        self.phases = self._compiled.phases
+        self.phases = self.wanted = self._compiled.phases
         self.declared = declared(bundle.data)
         self._admission = Admission(program, bundle.digest, carries_out) if "admission" in self.phases else None
         self.alone = self._admission
@@ -74,6 +74,7 @@ class Policy(Ruling):
         made = Policy.__new__(Policy)
         made.__dict__ |= self.__dict__
         made.phases, made.declared = self.phases, self.declared
+        made.wanted = self.phases if shadow is None else self.phases | shadow.phases
         made.shadow = shadow
         made.alone = self._admission if shadow is None else None
         return made

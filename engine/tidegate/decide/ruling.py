@@ -9,5 +9,6 @@ class Ruling:
 
     def __init__(self) -> None:
         self.phases: frozenset[str] = frozenset()  # those that it has a package for
+        self.wanted: frozenset[str] = frozenset()  # those in which it is asked, or its shadow is
         self.declared: dict[str, Declared] = {}  # the limits of `input.limits`
         self.alone: Admission | None = None  # what `admit` comes down to where no shadow is asked too

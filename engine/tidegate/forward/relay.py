@@ -55,7 +55,7 @@ class Course(Protocol):
 
     @property
     def judges(self) -> bool:
-        """The whole answer is decided about, before its end is passed on."""
+        """The whole answer is decided about before its end is passed on, or a shadow is asked about it."""
         ...
 
     def again(self, status: int, error: str, relay: "Relay") -> bool:
@@ -82,7 +82,7 @@ class Course(Protocol):
         """What the client is told in place of an answer; None where it may pass."""
         ...
 
-    def unjudged(self) -> TidegateError:
+    def unjudged(self) -> TidegateError | None:
         """The same for an answer that is too large to be decided about."""
         ...
 
@@ -348,8 +348,9 @@ class Relay:
         if done:
             self._write_whole(b"".join(self._pieces))
         elif self._held > self._settings.hold:
-            if self._course.judges:
-                self.shut(self._course.unjudged())
+            error = self._course.unjudged() if self._course.judges else None
+            if error is not None:
+                self.shut(error)
                 return
             body = b"".join(self._pieces)
             self._pieces.clear()

@@ -45,6 +45,7 @@ cdef class Account:
     cdef readonly int64_t decided_at, sent_at, first_at, last_at  # ns from its beginning, 0: not yet
 
     cpdef decided(self, Decision decision, Estimate estimate)
+    cpdef shadowed(self, Decision shadow)
     cpdef seen(self, tuple states)
     cpdef routed(self, str integration, str model, str prices)
     cpdef held(self, Draws draws)

@@ -36,6 +36,8 @@ class Account:
     def __init__(self, evidence: Evidence, call: Call, known: Known, mode: Mode) -> None: ...
     def decided(self, decision: Decision, estimate: Estimate) -> None:
         """What the policy said, and what was expected."""
+    def shadowed(self, shadow: Decision) -> None:
+        """What the shadow policy has said by now, in place of what it had said when the call was decided about."""
     def seen(self, states: tuple[Seen, ...]) -> None:
         """What the policies were told of limits."""
     def routed(self, integration: str, model: str, prices: str) -> None:

@@ -31,6 +31,7 @@ from tidegate.values cimport Decision, Estimate, Outcome, Reason, Usage
 
 
 from msgspec.msgpack import encode as encoded
+from msgspec.structs import replace
 
 from tidegate.draws import MEASURES
 import tidegate._values  # it proves the fields that are read here
@@ -361,6 +362,9 @@ cdef class Account:
             self._capture = ""
             self._kept = True
         self.decided_at = now() - self._start
+
+    cpdef shadowed(self, Decision shadow):
+        self._decision = replace(self._decision, shadow=shadow)
 
     cpdef seen(self, tuple states):
         self._seen = states
