@@ -41,7 +41,7 @@ from tidegate.settings import Policy as PolicySettings
 from tidegate.standings import Told
 from tidegate.wire.endings import Cause, Stop
 
-LIMIT_RULE: Final = "tidegate.admission.limit"
+LIMIT_RULE: Final = 'tidegate.admission.limit["%s"]'  # and which of them
 NOTHING: Final = Estimate(0, "exact")
 ENDLESS: Final = 2**62
 LEFT: Final = 499  # the client did, before there was an answer
@@ -178,13 +178,13 @@ class Run(Framer):
     def _refused(self, error: TidegateError) -> TidegateError:
         """The decision says now that a limit was exceeded, and by which error."""
         action = "throttle" if error.retry else "block"
-        reason = Reason(error.code, error.message, LIMIT_RULE)
+        reason = Reason(error.code, error.message, LIMIT_RULE % error.rule)
         self._decided(replace(self.decision, action=action, reasons=(*self.decision.reasons, reason)))
         return error
 
     def _warned(self, held: Held) -> None:
         reasons = tuple(
-            [Reason("limit_exceeded", f"`{limit.name}` is exceeded", LIMIT_RULE) for limit in held.exceeded]
+            [Reason("limit_exceeded", f"`{each.name}` is exceeded", LIMIT_RULE % each.name) for each in held.exceeded]
         )
         self._decided(replace(self.decision, action="warn", reasons=self.decision.reasons + reasons))
 
@@ -280,7 +280,8 @@ class Run(Framer):
         self._ahead = 0
         if so_far <= self._covered:
             return True
-        self._stop("limit", reached(refusal), ())
+        error = reached(refusal)
+        self._stop("limit", error, (Reason(error.code, error.message, LIMIT_RULE % error.rule),))
         return False
 
     def _may_go_on(self, so_far: int) -> bool:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,59 @@ def test_a_ledger_is_verified_here_and_a_copy_of_its_log_anywhere(runs: list[str
     assert "public keys" in ran("verify", "copy", code=2)
     assert "neither a ledger nor a log" in ran("verify", "public", "--key", "public", code=2)
     assert "has no ledger" in ran("fsck", code=2)
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """A folder on a medium that nobody can write to: for root that takes a mount, for others its mode."""
+    if os.geteuid():
+        folder.chmod(0o500)
+        yield
+        folder.chmod(0o700)
+        return
+    for mount in (["mount", "--bind", str(folder), str(folder)], ["mount", "-o", "remount,bind,ro", str(folder)]):
+        if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip("nothing can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_copy_that_cannot_be_written_to_is_checked_like_any_other(runs: list[str]) -> None:
+    folder = Path(".tidegate/ledger")
+    with read_only(folder):
+        assert "801 entries, 0 records wait in journals: no faults" in ran("fsck")
+        assert "801 entries" in ran("verify")
+        assert json.loads(ran("stats", "--json"))["indexed"] == 801
+        assert ran("prove", runs[7]).startswith("c2sp.org/tlog-proof@v1")
+
+
+def test_what_may_not_be_read_is_said(runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    exists = Path.exists
+
+    def refused(path: Path) -> bool:
+        if "ledger" in path.parts:
+            raise PermissionError(13, "Permission denied")
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", refused)
+    assert ran("verify", code=2).endswith("ledger` cannot be read: permission denied\n")
+
+
+WRONG_KEYS = [
+    ("nothing", None, "cannot be read as public keys: no such file or directory"),
+    ("not text", b"\xff\xfe", "cannot be read as public keys: it is not text"),
+    ("no key", b"root:x:0\n", "cannot be read as public keys: a verifier key is written"),
+    ("empty", b"# none\n", "has no public key"),
+]
+
+
+@pytest.mark.parametrize(("note", "data", "said"), WRONG_KEYS, ids=[row[0] for row in WRONG_KEYS])
+def test_a_file_without_public_keys_is_named(runs: list[str], note: str, data: bytes | None, said: str) -> None:
+    if data is not None:
+        Path("some.pub").write_bytes(data)
+    assert ran("verify", "--key", "some.pub", code=2).startswith(f"tidegate: `some.pub` {said}")
 
 
 def test_every_fault_is_named_and_ends_with_code_1(runs: list[str]) -> None:

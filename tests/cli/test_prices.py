@@ -75,6 +75,12 @@ def test_a_model_s_prices_are_shown() -> None:
     )
 
 
+def test_a_provider_that_nobody_knows_is_named() -> None:
+    ended = prices("show", "gpt-4o", "--provider", "azur")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "tidegate: --provider: the prices have no provider `azur`; did you mean `azure`?\n"
+
+
 def test_what_the_operator_states_is_shown() -> None:
     Path("t.toml").write_text(
         '[prices.override]\n"llama*" = "input=0.2 output=0.6 cached=0.02 request=0.001 context=8192"'
@@ -142,7 +148,7 @@ def test_update_writes_the_table_that_is_shipped_and_settings_may_name_it() -> N
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("x", "new.jsonl: is not a price table: "),
+        ("x", "new.jsonl: is not a price table: JSON is malformed"),
         ("{}", "new.jsonl: is not a price table of format 1; `tidegate prices update` makes one"),
         ('{"format":2}', "new.jsonl: is not a price table of format 1; `tidegate prices update` makes one"),
         (

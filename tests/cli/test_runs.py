@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -31,6 +32,7 @@ from tidegate.record.records import (
     Intent,
     Outcome,
     Record,
+    Seen,
     Spans,
     Used,
     Who,
@@ -79,7 +81,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     (folder / "policy" / "a.rego").write_text(
         "package tidegate.admission\n\n"
         'deny contains {"code": "not_here", "message": "m"} if input.request.model == "no"\n\n'
-        'warn contains {"code": "late", "message": "m"} if input.request.model == "late"\n'
+        'warn contains {"code": "late", "message": "m"} if input.request.model == "late"\n\n'
+        'limit contains {"name": "purse", "measure": "requests", "max": 1, "per": "total"} if {\n'
+        '\tinput.request.model == "spent"\n}\n'
     )
     (folder / "shadow").mkdir()
     (folder / "shadow" / "a.rego").write_text(
@@ -139,6 +143,15 @@ def test_a_refused_call_is_shown_with_the_rule(gateway: Gateway) -> None:
     assert found["decision"][1] == "not_here by tidegate.admission.deny"
     assert "attempts" not in found
     assert [line.split()[0] for line in found["proof"]] == ["outcome"]
+
+
+def test_a_limit_is_shown_where_it_is_drawn_from_and_named_where_it_refuses(gateway: Gateway) -> None:
+    [drawn] = sections(show(gateway, asked(gateway, model="spent")))["limits"]
+    assert re.fullmatch("requests [0-9a-f]{32} held 1, settled 1", drawn)  # without an end, as it is for ever
+    run = asked(gateway, model="spent")
+    assert sections(show(gateway, run))["decision"][1] == 'budget_exceeded by tidegate.admission.limit["purse"]'
+    told = ran("tail", "--no-follow", "-n", "1", "--config", str(gateway.file))
+    assert re.search(f"{run} block    429 default chat.completions - budget_exceeded\\(purse\\) [0-9.]+ ms", told)
 
 
 def test_json_has_every_field_and_the_proof(gateway: Gateway) -> None:
@@ -242,6 +255,7 @@ FULL = Outcome(
     capture="digest",
     bodies=Bodies(b"1" * 32),
     cut=Cut(reasons=3),
+    seen=(Seen("budget", 5, 7, 2_500_000_000), Seen("other", 1, -1, 0)),
 )
 
 
@@ -271,6 +285,10 @@ def test_everything_of_an_outcome_is_said(tmp_path: Path) -> None:
     assert found["attempts"] == ["one 503 upstream_failed", "two 200"]
     assert found["edits"] == ["include_usage", "max_tokens"]
     assert found["left"] == ["reasons 3"]
+    assert found["told"] == [
+        "budget used 5, remaining 7, in its unit; all of it again in 2.50 s",
+        "other used 1, remaining unknown, in its unit; all of it again in 0.00 ms",
+    ]
     assert len(found["proof"]) == 3
 
 

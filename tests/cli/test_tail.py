@@ -111,6 +111,15 @@ def test_a_refusal_is_a_line_with_its_rule(gateway: Gateway) -> None:
     assert f"{run} block    403 default chat.completions gpt-4o not_here policy_denied" in line
 
 
+def test_a_shell_without_the_provider_s_credential_may_look(gateway: Gateway) -> None:
+    file = gateway.folder / "elsewhere.toml"
+    more = "[integration.a]\nprovider = 'openai'\ncredential = 'env://NOT_IN_THIS_SHELL'\n"
+    file.write_text(gateway.file.read_text() + more)
+    run = asked(gateway)
+    assert run in ran("tail", "--no-follow", "--config", str(file))
+    assert run in ran("runs", "show", run, "--config", str(file))
+
+
 def test_a_line_comes_as_its_call_ends(gateway: Gateway) -> None:
     before = asked(gateway)
     with following(gateway, "-n", "1", "--json") as tail:

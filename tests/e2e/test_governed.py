@@ -207,6 +207,8 @@ def stopped_at_limit(path: str, finish: str) -> Check:
         assert draw.settled <= 41
         assert outcome.overdraft == (draw.settled > draw.held)
         assert outcome.error == "limit_reached"
+        assert [each.code for each in outcome.flags] == ["limit_reached"]
+        assert outcome.flags[0].rule.startswith('tidegate.admission.limit["')
 
     return check
 

@@ -83,6 +83,18 @@ def test_nobody_else_may_look_into_the_data_directory(tmp_path: Path) -> None:
         assert (tmp_path / ".tidegate" / "lock").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_ledger_of_another_name_or_with_its_checkpoints_elsewhere_is_not_gone_on_with(tmp_path: Path) -> None:
+    with running(tmp_path):
+        pass
+    kept = tmp_path / ".tidegate" / "ledger" / "checkpoints"
+    file = write(tmp_path, f'{addresses()}[record]\norigin = "example.org/other"\n')
+    assert "is that of `localhost/tidegate`, and `record.origin` is `example.org/other`" in refusal(start(file))
+    file = write(tmp_path, f'{addresses()}[record]\ncheckpoints = "apart"\n')
+    assert f"keeps its checkpoints in `{kept}`, and `record.checkpoints` is `{tmp_path}/apart`" in refusal(start(file))
+    with running(tmp_path, f'[record]\ncheckpoints = "{kept}"\n'):
+        pass  # it says where they are, and no more
+
+
 # ports
 
 

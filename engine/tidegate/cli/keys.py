@@ -18,7 +18,7 @@ from msgspec.structs import fields
 from tidegate.configuration import unchecked
 from tidegate.configuration.keys import meant
 from tidegate.errors import KeysError
-from tidegate.identify.keyfile import Word, changing, read
+from tidegate.identify.keyfile import announced_size, changing, read
 from tidegate.identify.keys import Key, Made, Revoked, Rotated, new_id, new_key
 from tidegate.settings import Settings
 
@@ -93,11 +93,7 @@ def revoke(config: Path | None, environ: Mapping[str, str], ids: Sequence[str]) 
 def listed(config: Path | None, environ: Mapping[str, str], tenant: str | None) -> list[Key]:
     """The keys, oldest first."""
     folder = Path(unchecked(config, environ).data)
-    try:
-        announced = Word(folder).words[1] if folder.exists() else 0
-    except OSError as error:
-        raise KeysError(f"{folder}: cannot be read: {(error.strerror or 'unknown').lower()}") from None
-    return [key for key in read(folder, announced).keys.values() if tenant in (None, key.made.tenant)]
+    return [key for key in read(folder, announced_size(folder)).keys.values() if tenant in (None, key.made.tenant)]
 
 
 def _known(keys: Mapping[bytes, Key], id: str) -> Key:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tidegate.configuration import load
+from tidegate.configuration import unchecked
 from tidegate.errors import TidegateError
 from tidegate.record import keys, layout, segments
 from tidegate.record.checkpoints import Checkpoint, CheckpointError
@@ -50,7 +50,7 @@ def find(folder: Path | None, config: Path | None, environ: Mapping[str, str]) -
 
 
 def _configured(config: Path | None, environ: Mapping[str, str]) -> Path:
-    return Path(load(config, environ).data) / NAME
+    return Path(unchecked(config, environ).data) / NAME  # auditors need no credential of a provider's
 
 
 def init(
@@ -117,11 +117,11 @@ def verify(
 ) -> Checked:
     """Checks a log by its files: all of a ledger, or a copy of its `log` folder with public keys beside it."""
     folder = place or _configured(config, environ)
-    if (folder / layout.NAME).exists():
+    if _holds(folder, layout.NAME):
         found = layout.find(folder)
         log, store = found.log, store or found.checkpoints
         verifiers = public_keys(key_files) or found.known()
-    elif (folder / "checkpoint").exists() or (folder / "tile").exists():
+    elif _holds(folder, "checkpoint") or _holds(folder, "tile"):
         log, verifiers = folder, public_keys(key_files)
     else:
         raise LedgerError(f"`{folder}` is neither a ledger nor a log")
@@ -149,6 +149,13 @@ def verify(
         faults,
         warnings,
     )
+
+
+def _holds(folder: Path, name: str) -> bool:
+    try:
+        return (folder / name).exists()
+    except OSError as error:
+        raise LedgerError(f"`{folder}` cannot be read: {(error.strerror or type(error).__name__).lower()}") from None
 
 
 def check(found: Layout) -> Checked:

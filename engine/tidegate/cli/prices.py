@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from tidegate.configuration import load
+from tidegate.configuration.keys import meant
 from tidegate.count.prices import FEES, Price, Prices
 from tidegate.count.prices_source import compiled
 from tidegate.count.prices_table import DOLLAR, MILLION, Model, Rates, Table, parsed, read, written
@@ -28,6 +29,9 @@ def in_force(config: Path | None, environ: Mapping[str, str]) -> Prices:
 def show(model: str, provider: str, config: Path | None, environ: Mapping[str, str]) -> str:
     """What a model costs now, or without one what the prices in force are."""
     prices = in_force(config, environ)
+    sellers = [each.id for each in prices.table.head.providers]
+    if provider and provider not in sellers:
+        raise SettingsError(f"--provider: the prices have no provider `{provider[:63]}`{meant(provider, sellers)}")
     return "\n".join(_price(prices.of(model, provider)) if model else _summary(prices))
 
 

@@ -23,13 +23,14 @@ from tidegate.record.leaves import head as head_of
 from tidegate.record.merkle import ProofError
 from tidegate.record.notes import NoteError
 from tidegate.record.receipts import check_receipt, make_receipt
-from tidegate.record.records import Aborted, Intent, Outcome, RecordError
+from tidegate.record.records import Aborted, Intent, Outcome, RecordError, Seen
 from tidegate.record.statements import leaves_of
 
 OfRun = Intent | Outcome | Aborted
+ENDLESS: Final = 2**62 // 10**9  # the end that the record gives to the window of a `total`
 PLACED: Final = frozenset(each.name for each in fields(Intent)) | {  # of an outcome, in places of their own
     *("endpoint", "stream", "status", "error", "client_left", "decision", "shadow", "overdraft", "shared", "provider"),
-    *("counted", "began", "spans", "attempts", "edits", "capture", "cut", "stopped"),
+    *("counted", "began", "spans", "attempts", "edits", "capture", "cut", "stopped", "seen"),
 }
 
 
@@ -165,7 +166,8 @@ def _lines(shown: Shown, names: Names) -> Iterator[str]:
         yield from _who(about, names)
         if outcome is not None:
             stream = ", a stream" if outcome.stream else ""
-            yield _row("asked", f"{outcome.endpoint} of {outcome.model or 'a model without a price'}{stream}")
+            model = outcome.model or "a model that the prices do not name"
+            yield _row("asked", f"{outcome.endpoint} of {model}{stream}")
         yield _row("evidence", f"{about.evidence}{_captured(outcome)}")
     yield from _steps(shown)
     if outcome is not None:
@@ -247,12 +249,20 @@ def _limits(shown: Shown) -> Iterator[str]:
     for draw in draws:
         settled = "not settled yet" if begun else f"settled {_amount(draw.measure, draw.settled)}"
         over = ", overdraft" if draw.settled > draw.held and not begun else ""
-        until = f", until {moment(draw.end * 10**9)[:19]} UTC" if draw.end else ""
+        until = f", until {moment(draw.end * 10**9)[:19]} UTC" if 0 < draw.end < ENDLESS else ""
         held = f"held {_amount(draw.measure, draw.held)}, {settled}{over}{until}"
         rows.append((draw.measure, f"{draw.bucket.hex()} {held}"))
     if outcome is not None and outcome.shared:
         rows.append(("shared", "from this machine's share, the fleet's server being away"))
     yield from _section("limits", rows)
+    if outcome is not None:
+        yield from _section("told of limits", [(each.name, _told(each)) for each in outcome.seen])
+
+
+def _told(seen: Seen) -> str:
+    """Where a limit stood. Its unit is the policy's to say: micro-cents where it is one of money."""
+    left = "unknown" if seen.remaining < 0 else str(seen.remaining)
+    return f"used {seen.used}, remaining {left}, in its unit; all of it again in {span(seen.reset)}"
 
 
 def _amount(measure: str, amount: int) -> str:

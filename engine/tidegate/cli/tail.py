@@ -5,6 +5,7 @@ the disk is slow. It is read from the workers' journals, and from the log what t
 missed while workers come and go, or the gateway itself.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from tidegate.cli.ledger import LedgerError, json_line, plain
 from tidegate.cli.naming import Names
 from tidegate.record.following import Follower, Wanted
 from tidegate.record.layout import Layout
-from tidegate.record.records import Aborted, Outcome, Record, Refusals, Unknown
+from tidegate.record.records import Aborted, Because, Outcome, Record, Refusals, Unknown
 from tidegate.serve.ledger import memory_place
 
 LOOK: Final = 0.1  # seconds between looks at the journals
@@ -111,10 +112,10 @@ def said(record: Record | Unknown, names: Names, as_json: bool) -> Line | str:
 
 
 def _outcome(record: Outcome, names: Names) -> Line:
-    codes = [reason.code for reason in record.decision.reasons]
+    codes = [reason.code + _limit(reason) for reason in (*record.decision.reasons, *record.flags)]
     words = [str(record.status), names.shown(record.who.tenant), record.endpoint, record.model or "-"]
     words += [",".join(codes)] if codes else []
-    words += [each for each in endings(record) if each not in codes]
+    words += [each for each in endings(record) if each not in {code.partition("(")[0] for code in codes}]
     usage = record.provider or record.counted
     words += [f"{usage.input}+{usage.output} tokens ({usage.kind})"] if usage else []
     words += [dollars(record.cost)] if record.cost else []
@@ -132,6 +133,12 @@ def _in_force(record: Outcome) -> str:
     if record.stopped == "policy" or any(each.rule != FLAG for each in record.flags):
         return "block"
     return "warn" if record.flags and record.decision.action == "allow" else record.decision.action
+
+
+def _limit(reason: Because) -> str:
+    """The name of the limit that a reason is about, if it is about one."""
+    found = re.fullmatch(r'tidegate\.admission\.limit\["(.*)"\]', reason.rule)
+    return f"({found[1]})" if found else ""
 
 
 def endings(record: Outcome) -> list[str]:

@@ -147,8 +147,10 @@ def parsed(text: bytes, name: str) -> Table:
             models=tuple(msgspec.json.Decoder(Model).decode_lines(models)),
             digest=sha256(text).hexdigest(),
         )
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except msgspec.ValidationError as error:
         raise SettingsError(f"{name}: is not a price table: {str(error)[:1].lower()}{str(error)[1:]}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name}: is not a price table: {error}") from None
 
 
 def written(head: Head, models: Iterable[Model]) -> bytes:

@@ -129,6 +129,20 @@ def read_pepper(path: Path) -> bytes:
     return pepper
 
 
+def announced_size(folder: Path) -> int:
+    """How long the file was said to be, for who only looks and may not be able to write; 0 where nobody said it."""
+    word = paths(folder)[2]
+    try:
+        with open(word, "rb") as file:
+            if os.fstat(file.fileno()).st_size < WORDS:
+                return 0
+            return memoryview(mmap.mmap(file.fileno(), WORDS, access=mmap.ACCESS_READ)).cast("Q")[1]
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise unreadable(word, error) from None
+
+
 class Word:
     """How often the keys of a folder were changed, and how long the file was then; seen by all who map it."""
 

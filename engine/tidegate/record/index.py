@@ -175,11 +175,15 @@ class Reader:
     """Anybody else's side; it never makes the writer wait."""
 
     def __init__(self, path: Path) -> None:
-        missing = IndexMissing(f"{path}: there is no index; the sequencer makes it")
+        missing = IndexMissing(f"{path}: there is no index; it is made by whoever opens the ledger to write")
         if not path.exists():
             raise missing
         self._path = path
-        self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5)
+        log = path.with_name(path.name + "-wal")
+        # to read a database at rest SQLite makes files beside it, for which a medium that nobody writes to has no place
+        at_rest = "" if log.exists() or os.access(path.parent, os.W_OK) else "&immutable=1"
+        where = f"{path.absolute().as_uri()}?mode=ro{at_rest}"
+        self._db = sqlite3.connect(where, uri=True, isolation_level=None, timeout=5)
         try:
             if not self._all("SELECT 1 FROM sqlite_master"):
                 raise missing  # it is being made

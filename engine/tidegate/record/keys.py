@@ -145,9 +145,15 @@ def public_keys(source: Path) -> list[Verifier]:
     files = sorted(source.glob("*.pub")) if source.is_dir() else [source]
     try:
         lines = [line for file in files for line in file.read_text().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeyFault(f"`{source}` cannot be read as public keys: {error}") from error
-    found = [Verifier.parse(line) for line in lines if line.strip() and not line.startswith("#")]
+    except UnicodeDecodeError:
+        raise KeyFault(f"`{source}` cannot be read as public keys: it is not text") from None
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise KeyFault(f"`{source}` cannot be read as public keys: {reason}") from None
+    try:
+        found = [Verifier.parse(line) for line in lines if line.strip() and not line.startswith("#")]
+    except NoteError as error:
+        raise KeyFault(f"`{source}` cannot be read as public keys: {error.message}") from None
     if not found:
         raise KeyFault(f"`{source}` has no public key")
     return found

@@ -99,9 +99,10 @@ def find(folder: Path) -> Layout:
     try:
         said = msgspec.json.decode(place.read_bytes(), type=Said)
     except FileNotFoundError:
-        raise StartError(f"`{folder}` has no ledger; `tidegate ledger init` makes one") from None
+        made = "a gateway makes one when it starts, `tidegate ledger init` one without a gateway"
+        raise StartError(f"`{folder}` has no ledger; {made}") from None
     except OSError as error:
-        raise StartError(f"`{place}` cannot be read: {error.strerror}") from None
+        raise StartError(f"`{place}` cannot be read: {(error.strerror or type(error).__name__).lower()}") from None
     except msgspec.DecodeError as error:
         raise StartError(f"`{place}` is not what it should be: {error}") from None
     if said.version != 1:

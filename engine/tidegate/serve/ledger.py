@@ -22,9 +22,10 @@ Taken = Callable[[Mapping[tuple[int, int], int]], None]  # told how far journals
 
 
 class Origin(Struct, frozen=True):
-    """As much of `ledger.json` as says whose log it is."""
+    """As much of `ledger.json` as says whose log it is, and where its newest checkpoint is kept."""
 
     origin: str
+    checkpoints: str = "checkpoints"
 
 
 def ledger_of(settings: Settings) -> Places:
@@ -36,12 +37,18 @@ def ledger_of(settings: Settings) -> Places:
         checkpoints = record.checkpoints or "checkpoints"
         aside("the ledger could not be made", lambda: _make(ledger, record.origin, checkpoints))()
     try:
-        origin = msgspec.json.decode(said.read_bytes(), type=Origin).origin
+        found = msgspec.json.decode(said.read_bytes(), type=Origin)
     except (OSError, msgspec.DecodeError) as error:
         raise StartError(f"`{said}` is not what it should be: {error}") from None
-    if origin != record.origin:
+    if found.origin != record.origin:
         raise StartError(
-            f"the ledger `{ledger.folder}` is that of `{origin}`, and `record.origin` is `{record.origin}`"
+            f"the ledger `{ledger.folder}` is that of `{found.origin}`, and `record.origin` is `{record.origin}`"
+        )
+    kept = os.path.realpath(ledger.folder / found.checkpoints)
+    if record.checkpoints and os.path.realpath(record.checkpoints) != kept:
+        moved = f"move that folder and change `{said}`"
+        raise StartError(
+            f"the ledger keeps its checkpoints in `{kept}`, and `record.checkpoints` is `{record.checkpoints}`: {moved}"
         )
     return ledger
 
