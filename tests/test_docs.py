@@ -1,4 +1,4 @@
-"""What the documents claim is run: the README's client code and refusal, and the list of settings."""
+"""What the documents claim is run: the README's client code, refusal, policy and settings, and the lists of pages."""
 
 import contextlib
 import io
@@ -10,8 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from bench.plot import drawn
 from tests.gateway import running
+from tidegate.accept.routes import BY_PATH
 from tidegate.cli.config import example
+from tidegate.cli.policy import evaluate
+from tidegate.configuration import load
+from tidegate.serve.simulated.faults import KNOWN
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -63,3 +68,54 @@ def test_the_tree_in_the_readme_exists() -> None:
         name = line.split()[0]
         inside = ROOT / "engine" / "tidegate" / name if line.startswith(" ") else ROOT / name
         assert inside.exists(), name
+
+
+def test_the_readme_s_settings_and_prices_are_read(tmp_path: Path) -> None:
+    [file] = re.findall(r"```toml\n(.*?)```", README, re.S)
+    (tmp_path / "tidegate.toml").write_text(file)
+    settings = load(tmp_path / "tidegate.toml", {"OPENAI_API_KEY": "sk-x"})
+    assert settings.integration["main"].aliases == {"fast": "gpt-4o-mini"}
+    [unknown] = re.findall(r'TIDEGATE_PRICES_UNKNOWN="(.*?)"', README)
+    settings = load(None, {"TIDEGATE_PROVIDER": "http://127.0.0.1:11434", "TIDEGATE_PRICES_UNKNOWN": unknown})
+    assert settings.prices.unknown == unknown
+
+
+def test_the_readme_s_routes_are_those_that_there_are() -> None:
+    [said] = re.findall(r"^Routes: (.*?);", README, re.S | re.M)
+    assert set(re.findall(r"/v1/[\w/]+", said)) == {path.decode() for path in BY_PATH}
+
+
+def test_the_readme_s_shipped_numbers_are_those_of_the_policies() -> None:
+    shipped = json.loads((ROOT / "policies" / "data.json").read_text())["defaults"]
+    [said] = re.findall(r"are in force: (.*?)\. Their numbers", README, re.S)
+    numbers = ("requests_per_minute", "tokens_per_minute", "concurrent", "usd_per_day", "max_tokens")
+    assert [int(each.replace(",", "")) for each in re.findall(r"[\d,]*\d", said)] == [shipped[each] for each in numbers]
+
+
+def test_the_numbers_of_the_readme_and_the_plot_are_those_of_the_result() -> None:
+    [name] = re.findall(r"bench/results/(\S+-gateway\.json)", README)
+    result = json.loads((ROOT / "bench" / "results" / name).read_text())
+    found = {line["name"]: line for line in result["lines"]}
+    rows = re.findall(r"^\| ([^|]*) \| ([\d.]+) \| ([\d.]*) *\|$", README, re.M)
+    lines = ("request_c64", "async_request_c64", "request_c16", "paced_event")
+    names = [f"governed_{each}" for each in lines] + ["rolter_request_c64", "ferrogw_request_c64"]
+    assert len(rows) == len(names)
+    for (about, ratio, goal), line in zip(rows, map(found.__getitem__, names), strict=True):
+        assert float(ratio) == float(f"{line['value']:.2g}"), about
+        assert (float(goal) if goal else None) == line["goal"], about
+    assert drawn(result, name) == (ROOT / "docs" / "cost.svg").read_text()
+
+
+def test_every_fault_of_the_simulated_provider_is_in_its_table() -> None:
+    page = (ROOT / "docs" / "simulated.md").read_text()
+    named = [name for cell in re.findall(r"^\| (`.*?) \|", page, re.M) for name in re.findall(r"`(.*?)`", cell)]
+    assert sorted(named) == sorted(KNOWN.split(", "))
+
+
+def test_the_policies_page_s_query_is_answered_so(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "policies.md").read_text()
+    [(call, query, answer)] = re.findall(
+        r"echo '(\{.*?\})' >call.json\n\$ tidegate policy eval '(.*?)' .*?\n(\{.*?)\n", page
+    )
+    (tmp_path / "call.json").write_text(call)
+    assert evaluate(query, ROOT / "policies", tmp_path / "call.json", None) == answer
