@@ -6,16 +6,21 @@ import json
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bench.plot import drawn
 from tests.gateway import running
+from tidegate import errors
 from tidegate.accept.routes import BY_PATH
 from tidegate.cli.config import example
 from tidegate.cli.policy import evaluate
 from tidegate.configuration import load
+from tidegate.errors import TidegateError
+from tidegate.limit.limits import LimitsFull
+from tidegate.record.unrecorded import Unrecorded
 from tidegate.serve.simulated.faults import KNOWN
 
 ROOT = Path(__file__).parent.parent
@@ -119,3 +124,21 @@ def test_the_policies_page_s_query_is_answered_so(tmp_path: Path) -> None:
     )
     (tmp_path / "call.json").write_text(call)
     assert evaluate(query, ROOT / "policies", tmp_path / "call.json", None) == answer
+
+
+def kinds(error: type[TidegateError]) -> Iterator[type[TidegateError]]:
+    yield error
+    for each in error.__subclasses__():
+        yield from kinds(each)
+
+
+def test_every_error_that_a_client_can_get_is_in_its_table() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (\w*) ?\| .* \|$", page, re.M)
+    said = {code: (int(status), {"yes": True, "no": False, "": None}[again]) for code, status, again in rows}
+    served = {errors.CallerError, errors.UpstreamError, errors.PolicyFailed, errors.Overloaded, errors.Draining}
+    served |= {errors.KeysUnreadable, LimitsFull, Unrecorded}
+    found = {each.code: (each.status, each.retry) for kind in served for each in kinds(kind)}
+    del found["bad_request"]  # what they have in common, and none itself
+    assert said == found
+    assert len(rows) == len(said)
