@@ -16,7 +16,6 @@ from tests.gateway import running
 from tidegate import errors
 from tidegate.accept.routes import BY_PATH
 from tidegate.cli.config import example
-from tidegate.cli.policy import evaluate
 from tidegate.configuration import load
 from tidegate.errors import TidegateError
 from tidegate.limit.limits import LimitsFull
@@ -115,15 +114,6 @@ def test_every_fault_of_the_simulated_provider_is_in_its_table() -> None:
     page = (ROOT / "docs" / "simulated.md").read_text()
     named = [name for cell in re.findall(r"^\| (`.*?) \|", page, re.M) for name in re.findall(r"`(.*?)`", cell)]
     assert sorted(named) == sorted(KNOWN.split(", "))
-
-
-def test_the_policies_page_s_query_is_answered_so(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "policies.md").read_text()
-    [(call, query, answer)] = re.findall(
-        r"echo '(\{.*?\})' >call.json\n\$ tidegate policy eval '(.*?)' .*?\n(\{.*?)\n", page
-    )
-    (tmp_path / "call.json").write_text(call)
-    assert evaluate(query, ROOT / "policies", tmp_path / "call.json", None) == answer
 
 
 def kinds(error: type[TidegateError]) -> Iterator[type[TidegateError]]:

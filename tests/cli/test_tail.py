@@ -128,7 +128,6 @@ def test_a_line_comes_as_its_call_ends(gateway: Gateway) -> None:
             run = asked(gateway, model=model)
             found = tail.record()
             assert (found["run"], found["model"], found["tenant"]) == (run, model, "default")
-            assert time.time() - found["time"] / 1e9 < 5
         assert tail.end() == ""
 
 

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,17 +35,21 @@ def test_the_program_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
     Path("policies").symlink_to(ROOT / "policies")
     Path("next").symlink_to(ROOT / "policies")
-    exec(program, {})
+    names: dict[str, Any] = {}
+    exec(program, names)
+    decision = names["decision"]
+    assert (decision.action, decision.shadow.action) == ("allow", "allow")
+    assert {limit.name for limit in decision.limits} == {"requests", "tokens", "concurrent", "budget"}
 
 
 def test_the_commands_print_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     text, code = check(Path("policies"), False, True)
     assert (f"$ tidegate policy check policies\n{text}\n" in PAGE, code) == (True, 0)
-    call = tmp_path / "call.json"
-    call.write_text('{"caller": {"tenant": "acme", "mode": "key"}, "request": {"endpoint": "models"}}')
-    result = evaluate("data.tidegate.admission.deny", Path("policies"), call, None)
-    assert f"--input call.json\n{result}\n" in PAGE
+    shown = r"\$ echo '(.*)' >call.json\n\$ tidegate policy eval '(.*)' --policies policies --input call.json\n(.*)\n"
+    [(call, query, result)] = re.findall(shown, PAGE)
+    (tmp_path / "call.json").write_text(call)
+    assert evaluate(query, Path("policies"), tmp_path / "call.json", None) == result
 
 
 def test_every_rule_is_named() -> None:
