@@ -241,7 +241,6 @@ class Relay:
             return
         drain = self._settings.disconnect_drain
         self._left_at = self._clock.now + drain if drain else float("inf")
-        self._pieces.clear()
         self.upstream.resume()
 
     def shut(self, error: TidegateError) -> None:
@@ -357,6 +356,7 @@ class Relay:
             self._course.body(body)
             self._course.piece(body)
             self._write_piece(body, False)
+            self._begun = True  # also where there is nobody left to write to
 
     def _write_piece(self, body: bytes, done: bool) -> None:
         """A plain answer too large to hold: its own length where it has one, else chunks."""
