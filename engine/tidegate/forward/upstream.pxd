@@ -10,6 +10,7 @@ cdef class Upstream:
     cdef readonly object origin
     cdef public Relay relay
     cdef readonly bint closed
+    cdef bint _kept
     cdef object _transport, _write, _is_closing, _reader
     cdef bytearray _buffer
     cdef Py_ssize_t _head_limit
@@ -24,7 +25,7 @@ cdef class Upstream:
     cpdef buffer_updated(self, Py_ssize_t size)
     cpdef bint usable(self) except -1
     cpdef carry(self, Relay relay, bytes head, bytes body)
-    @cython.locals(request=bytes, body=bytes)
+    @cython.locals(request=bytes, body=bytes, relay=Relay)
     cpdef send(self)
     cpdef abort(self)
     cdef _read_head(self, bytes data)

@@ -38,6 +38,7 @@ class Upstream:
         self._keep_alive = settings.keep_alive
         self.relay: Relay | None = None
         self.closed = False
+        self._kept = False  # it has brought an answer, and was kept for the next call
         self._deadline = NEVER
         self._total = NEVER
         self._request = b""  # that is still to be sent
@@ -62,6 +63,9 @@ class Upstream:
         relay = self.relay
         if relay is None:
             self.abort()  # bytes nobody asked for
+            return
+        if self._request:
+            self._transport.abort()  # the same: the call is still to be sent, and goes another way
             return
         self._deadline = min(self._clock.now + self._idle, self._total)
         body, read, offset = self._body, self._buffer, 0
@@ -132,7 +136,6 @@ class Upstream:
         now = self._clock.now
         self.relay = relay
         relay.upstream = self
-        relay.reached = True
         self._total = now + self._longest
         self._deadline = now + self._first_byte
         if len(body) > WHOLE:
@@ -142,11 +145,19 @@ class Upstream:
         self.origin.leaves(self)
 
     def send(self) -> None:
-        """Sends the call, if it has not been given up in the same turn."""
-        request, body = self._request, self._long_body
+        """Sends the call, if it has not been given up in the same turn. A kept connection that was seen closed in it
+        has got nothing: the call goes over another one.
+        """
+        request, body, relay = self._request, self._long_body, self.relay
         self._request = self._long_body = b""
-        if self.relay is None or self._is_closing():
+        if relay is None:
             return
+        if self._is_closing():
+            if self._kept:
+                self.relay = relay.upstream = None
+                self.origin.send(relay, request, body)
+            return
+        relay.reached = True
         if body:
             self._transport.writelines((request, body))
         else:
@@ -200,6 +211,7 @@ class Upstream:
         if relay is not None:
             relay.upstream = None  # what the client does from now on is no concern of this connection
         self.relay = self._head = self._body = None
+        self._kept = True
         if head is not None and head.keep_alive:
             self._deadline = self._clock.now + self._keep_alive
             self.origin.free(self)
