@@ -37,6 +37,7 @@
 #define AT_ONCE 64          /* connections of `hold` that wait for their one answer */
 #define PATIENCE 20000 * MS /* for the answers under way when the window ends, and for those of `hold` */
 #define PIDS 32
+#define STAMP "\"obfuscation\":\""  /* before the time at which an event was written */
 
 enum mode { ASK, STREAM, EVEN, HOLD };
 enum state { IDLE, STATUS, FIELD, CHUNK_SIZE, CHUNK, CHUNK_END, TRAILER, BODY };
@@ -188,8 +189,8 @@ static void see_event(conn *c, uint64_t t) {
     if (!c->events++ && measuring) add(&first_bytes, t - c->asked);
     if (!measuring) return;
     events++;
-    const char *stamp = strstr(line, "\"fp_");
-    if (stamp) add(&delays, t - strtoull(stamp + 4, NULL, 16));
+    const char *stamp = strstr(line, STAMP);
+    if (stamp) add(&delays, t - strtoull(stamp + sizeof STAMP - 1, NULL, 16));
 }
 
 /* A whole line of the head or of the framing; the state says which. */

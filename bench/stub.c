@@ -7,8 +7,9 @@
  *     "max_tokens":N          content events in a stream (default 100)
  *     "seed":MS               time between two events of a stream, and before a document (default 0: at once)
  *     "include_usage":true    a usage event before the end, as the provider does it
- * The fingerprint of every event is the time it was written (CLOCK_MONOTONIC, ns, 16 hex digits): a client on the
- * same machine can tell how long the event took. It is not in the content, which stays one token an event.
+ * The obfuscation of every event, where the provider itself has noise that hides the event's length, is the time it was
+ * written (CLOCK_MONOTONIC, ns, 16 hex digits): a client on the same machine can tell how long the event took. It is
+ * not in the content, which stays one token an event.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -123,22 +124,22 @@ static int event(char *to, const stream *s, int which) {
     if (which == done) return sprintf(to, "data: [DONE]\n\n");
     int n = sprintf(to, "data: {\"id\":\"chatcmpl-Cq7TgWn2RzXbKdYf4VhJm9LsPe1Ua\",\"object\":\"chat.completion.chunk\","
                     "\"created\":1780000000,\"model\":\"gpt-4o-mini-2024-07-18\",\"service_tier\":\"default\","
-                    "\"system_fingerprint\":\"fp_%016llx\",\"choices\":[", (unsigned long long)now());
+                    "\"system_fingerprint\":\"fp_44709d6fcb\",\"choices\":[");
     if (which == 0)
         n += sprintf(to + n, "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null},"
-                     "\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n");
+                     "\"logprobs\":null,\"finish_reason\":null}],\"usage\":null");
     else if (which <= s->content)
         n += sprintf(to + n, "{\"index\":0,\"delta\":{\"content\":\"%s\"},\"logprobs\":null,\"finish_reason\":null}],"
-                     "\"usage\":null}\n\n", WORDS[which % 8]);
+                     "\"usage\":null", WORDS[which % 8]);
     else if (which == s->content + 1)
         n += sprintf(to + n, "{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"stop\"}],"
-                     "\"usage\":null}\n\n");
+                     "\"usage\":null");
     else
         n += sprintf(to + n, "],\"usage\":{\"prompt_tokens\":64,\"completion_tokens\":%d,\"total_tokens\":%d,"
                      "\"prompt_tokens_details\":{\"cached_tokens\":0,\"audio_tokens\":0},"
-                     "\"completion_tokens_details\":{\"reasoning_tokens\":0,\"audio_tokens\":0}}}\n\n",
+                     "\"completion_tokens_details\":{\"reasoning_tokens\":0,\"audio_tokens\":0}}",
                      s->content, 64 + s->content);
-    return n;
+    return n + sprintf(to + n, ",\"obfuscation\":\"%016llx\"}\n\n", (unsigned long long)now());
 }
 
 /* Write the document, or the next event in one write: the head rides with the first, the end of the body with the last. */
