@@ -174,6 +174,9 @@ def finish_of(told: Told, path: str) -> str:
     last = events(told.body)[-1]
     if path == RESPONSES:
         assert last["type"] == "response.incomplete"
+        (message,) = last["response"]["output"]
+        assert message["status"] == "incomplete"
+        assert "".join(part["text"] for part in message["content"]).split() == words(told.body)
         return str(last["response"]["incomplete_details"]["reason"])
     if path == MESSAGES:
         return str(events(told.body)[-2]["delta"]["stop_reason"])

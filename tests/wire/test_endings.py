@@ -20,6 +20,7 @@ from msgspec import Struct
 from tests.e2e.place import SCHEMA
 from tests.providers import RawProvider, always
 from tidegate.count._meter import Meter
+from tidegate.count.output import LONGEST_SAID
 from tidegate.count.vocabulary import published
 from tidegate.errors import TidegateError
 from tidegate.model import Usage
@@ -353,6 +354,29 @@ class TestCompletions:
 RESPONSES_REASON: dict[Cause, str] = {"limit": "max_output_tokens", "policy": "content_filter"}
 
 
+def said_in(seen: list[Any]) -> str:
+    """The text of the events of a response."""
+    return "".join(event.delta for event in seen if event.type == "response.output_text.delta")
+
+
+def saying(words: list[str]) -> list[Event]:
+    """A response that says these words, an event each."""
+    made = events("responses")
+    (at, *_), first = [at for at, event in enumerate(made) if event and "delta" in event], made[:4]
+    delta = made[at]
+    assert at == 4
+    assert delta is not None
+    return [*first, *[delta | {"delta": word, "sequence_number": 4 + number} for number, word in enumerate(words)]]
+
+
+def renamed(event: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    """An event of a text as one of a refusal."""
+    made: dict[str, Any] = json.loads(json.dumps(event).replace(f"response.{old}", f"response.{new}"))
+    if "part" in made:
+        made["part"] = {"type": new, new: made["part"]["text"]}
+    return made
+
+
 class TestResponses:
     @pytest.mark.parametrize("cause", CAUSES)
     def test_text_ends_incomplete_with_a_reason_and_usage(
@@ -370,7 +394,9 @@ class TestResponses:
             last = seen[-1]
             assert last.type == "response.incomplete"
             assert last.response.id == seen[0].response.id  # type: ignore[union-attr]
-            assert (last.response.status, last.response.output) == ("incomplete", [])
+            assert last.response.status == "incomplete"
+            assert last.response.output_text == said_in(seen)
+            assert [item.status for item in last.response.output] == ["incomplete"]  # type: ignore[union-attr]
             assert last.response.incomplete_details is not None
             assert last.response.incomplete_details.reason == RESPONSES_REASON[cause]
             assert last.response.usage is not None
@@ -403,8 +429,9 @@ class TestResponses:
         stream = stopped("responses", events("responses", tools=RESPONSES_TOOLS), 0, "limit")
         assert stream is not None
         serve(raw, stream)
-        seen = [event.type for event in gpt.responses.create(model="m", input="how high is the tide", stream=True)]
-        assert seen == ["response.created", "response.in_progress", "response.incomplete"]
+        seen = list(gpt.responses.create(model="m", input="how high is the tide", stream=True))
+        assert [event.type for event in seen] == ["response.created", "response.in_progress", "response.incomplete"]
+        assert seen[-1].response.output == []  # type: ignore[union-attr]
 
     def test_text_after_a_whole_call_ends_incomplete(self, gpt: openai.OpenAI, raw: RawProvider) -> None:
         call, text = events("responses", tools=RESPONSES_TOOLS), events("responses")
@@ -416,7 +443,78 @@ class TestResponses:
         seen = list(gpt.responses.create(model="m", input="how high is the tide", stream=True))
         (arguments,) = [event.arguments for event in seen if event.type == "response.function_call_arguments.done"]
         assert json.loads(arguments).keys() == {"city", "days"}
+        last = seen[-1]
+        assert last.type == "response.incomplete"
+        called, said = last.response.output
+        assert called.type == "function_call"
+        assert (called.arguments, called.status) == (arguments, "completed")
+        assert said.type == "message"
+        assert (said.status, last.response.output_text) == ("incomplete", said_in(seen))
+        assert len(last.response.output_text.split()) == 2
+
+    @pytest.mark.parametrize("cause", CAUSES)
+    def test_the_last_response_says_what_the_client_has_accumulated(
+        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause
+    ) -> None:
+        """Text of any kind, in reads of any size: the client's own snapshot is the oracle."""
+
+        @given(st.lists(st.text(max_size=12).filter(bool), min_size=1, max_size=12), cuts)
+        @examples(25)
+        def check(words: list[str], cut: tuple[int, int]) -> None:
+            stream = stopped("responses", saying(words), cut[0] % 12, cause, size=cut[1])
+            if stream is None:
+                return
+            serve(raw, stream)
+            with gpt.responses.stream(model="m", input="how high is the tide") as accumulated:
+                seen = list(accumulated)
+            last = seen[-1]
+            assert last.type == "response.incomplete"
+            snapshots = [event.snapshot for event in seen if event.type == "response.output_text.delta"]
+            assert last.response.output_text == (snapshots[-1] if snapshots else "")
+            assert last.response.id == seen[0].response.id  # type: ignore[union-attr]
+            opened = [event.item.id for event in seen if event.type == "response.output_item.added"]
+            assert [item.id for item in last.response.output] == opened
+            assert not any(event.type.endswith(".done") for event in seen)
+
+        check()
+
+    def test_parts_that_have_ended_stand_before_the_one_that_has_not(
+        self, gpt: openai.OpenAI, raw: RawProvider
+    ) -> None:
+        made = events("responses")
+        *first, _item, _end = made
+        number = len(first)
+        again = [event | {"content_index": 1} for event in first[3:] if event]
+        refused = [
+            renamed(event, "output_text", "refusal") | {"sequence_number": number + at}
+            for at, event in enumerate(again)
+        ]
+        texts = sum(event is not None and "delta" in event for event in first)
+        stream = stopped("responses", [*first, *refused], texts + 3, "limit")
+        assert stream is not None
+        serve(raw, stream)
+        seen = list(gpt.responses.create(model="m", input="how high is the tide", stream=True))
+        last = seen[-1]
+        assert last.type == "response.incomplete"
+        (item,) = last.response.output
+        assert item.type == "message"
+        said, no = item.content
+        assert said.type == "output_text"
+        assert said.text == said_in(seen)
+        assert no.type == "refusal"
+        assert len(no.refusal.split()) == 3
+
+    @pytest.mark.parametrize(("size", "whole"), [(LONGEST_SAID - 20, True), (LONGEST_SAID + 1, False)])
+    def test_what_is_too_long_to_keep_is_not_repeated(
+        self, gpt: openai.OpenAI, raw: RawProvider, size: int, whole: bool
+    ) -> None:
+        words = [" tide"] * (size // 5)
+        stream = stopped("responses", saying([*words, " x"]), len(words), "limit")
+        assert stream is not None
+        serve(raw, stream)
+        seen = list(gpt.responses.create(model="m", input="how high is the tide", stream=True))
         assert seen[-1].type == "response.incomplete"
+        assert seen[-1].response.output_text == (said_in(seen) if whole else "")
 
     def test_the_client_s_own_accumulation_has_no_final_response_as_after_the_provider_s_own_ending(
         self, gpt: openai.OpenAI, raw: RawProvider

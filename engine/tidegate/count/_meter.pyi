@@ -59,6 +59,13 @@ class Meter:
         """Of the Responses API, the response as it was opened without its long members, where the stream is watched."""
 
     @property
+    def output(self) -> bytes | None:
+        """Of the Responses API, where the stream was stopped: the items that it has put out so far, as a JSON list.
+        Those that have ended stand there as they came, a message that has not as incomplete, with what has gone on of
+        its text; others that have not are left out. None where nothing was put out, or more than is kept of it.
+        """
+
+    @property
     def calling(self) -> bool:
         """A call of a tool has begun to go on, and the end of its block, item or choice has not."""
 

@@ -23,6 +23,7 @@ from libc.string cimport memcmp, memcpy, memmove, memset
 from tidegate.count._tokens cimport Vocabulary, utf8
 
 from tidegate.count import paths
+from tidegate.count.output import LONGEST_SAID, Output
 from tidegate.count.paths import STREAMS, Leaf, Text
 from tidegate.count.usage_reports import report
 
@@ -62,7 +63,7 @@ cdef extern from "walk.h" nogil:
         uint8_t first, count, numbered
     ctypedef struct Type:
         uint8_t length, kind
-        bint ends, fails, begins, closes
+        bint ends, fails, begins, closes, keeps
         char* name
     ctypedef struct Paths:
         bint typed
@@ -98,6 +99,7 @@ cdef extern from "alike.h" nogil:
 cdef extern from "tail.h" nogil:
     ctypedef struct Tail:
         size_t limit
+        uint64_t total
     bint tail_begin(Tail* t, size_t limit)
     size_t tail_read(const Tail* t, uint8_t* out)
 
@@ -137,6 +139,7 @@ cdef class _Compiled:
 
     cdef Paths paths
     cdef object shape
+    cdef bint keeps    # an ending of ours repeats what was put out
     cdef bint by_part  # a call of a tool is a part, and is closed as one; else it ends with its choice
 
     def __cinit__(self, shape):
@@ -153,7 +156,9 @@ cdef class _Compiled:
             self.paths.type[number].fails = rule.fails
             self.paths.type[number].begins = rule.begins
             self.paths.type[number].closes = rule.closes
+            self.paths.type[number].keeps = rule.keeps
             self.by_part |= <bint>rule.closes
+            self.keeps |= <bint>rule.keeps
             self.paths.types = number + 1
 
     cdef int add(self, dict fields, int numbered) except -1:
@@ -196,6 +201,7 @@ if (DELTA, NAME, FUNCTION_NAME, FUNCTION_ARGUMENTS) != (
 _ENDPOINTS = {endpoint: _Compiled(shape) for endpoint, shape in STREAMS.items()}
 cdef _Compiled _USAGE = _Compiled(paths.Shape({"usage": Leaf.USAGE}))  # finds null usage where the rest is undecided
 NOTHING_SAID = object()  # in a document that is none
+cdef size_t SAID = LONGEST_SAID
 _STRIPPED = frozenset(endpoint for endpoint, shape in STREAMS.items() if Leaf.USAGE in shape.paths.values())
 
 
@@ -213,6 +219,8 @@ cdef class Meter(_Fed):
     cdef readonly bytes opening, held_back
     cdef _Compiled compiled
     cdef object report
+    cdef object put_out           # what an ending of ours repeats of it
+    cdef size_t told              # how much of the end of the text others asked for
     cdef dict reasons
     cdef object reached           # is asked when the tokens are more than the threshold
     cdef int64_t threshold
@@ -254,11 +262,16 @@ cdef class Meter(_Fed):
             raise ValueError("a threshold cannot be negative")
         self.threshold = bound
         self.reached = reached
+        if self.compiled.keeps and self.texts.tail.limit < SAID and not tail_begin(&self.texts.tail, SAID):
+            raise MemoryError
 
     def unwatch(self):
         self.reached = None
 
     def keep_text(self, size_t limit):
+        self.told = limit
+        if self.compiled.keeps and self.reached is not None:
+            limit = max(limit, SAID)
         if not tail_begin(&self.texts.tail, limit):
             raise MemoryError
 
@@ -477,6 +490,15 @@ cdef class Meter(_Fed):
                 self.call(<unsigned>walked.part, False)
             if walked.type.begins and self.reached is not None:
                 self.opening = paths.opening(PyBytes_FromStringAndSize(<const char*>data, length))
+            if walked.type.keeps and self.reached is not None:
+                self.keep(PyBytes_FromStringAndSize(<const char*>data, length))
+        return 0
+
+    cdef int keep(self, bytes data) except -1:
+        """An event opens or ends a part of what is put out."""
+        if self.put_out is None:
+            self.put_out = Output()
+        self.put_out.event(data, self.texts.tail.total)
         return 0
 
     cdef void call(self, unsigned number, bint open) noexcept:
@@ -553,6 +575,8 @@ cdef class Meter(_Fed):
                 self.call(event.part, False)
             if rule.begins and self.reached is not None:
                 self.opening = paths.opening(data)
+            if rule.keeps and self.reached is not None:
+                self.keep(data)
         return 0
 
     @property
@@ -584,11 +608,24 @@ cdef class Meter(_Fed):
 
     @property
     def tail(self):
-        cdef bytes kept
-        if self.texts.tail.limit == 0:
+        if self.told == 0:
             return ""
-        kept = PyBytes_FromStringAndSize(NULL, self.texts.tail.limit)
-        return kept[: tail_read(&self.texts.tail, <uint8_t*>PyBytes_AS_STRING(kept))].decode("utf-8", "replace")
+        return self.end_of_text(self.told).decode("utf-8", "replace")
+
+    cdef bytes end_of_text(self, size_t most):
+        """So many bytes of what is kept of it at most, in whole characters."""
+        cdef bytes kept = PyBytes_FromStringAndSize(NULL, self.texts.tail.limit)
+        cdef const uint8_t* text = <const uint8_t*>PyBytes_AS_STRING(kept)
+        cdef size_t size = tail_read(&self.texts.tail, <uint8_t*>text), start = size - most if size > most else 0
+        while 0 < start < size and (text[start] & 0xC0) == 0x80:
+            start += 1
+        return kept[start:size]
+
+    @property
+    def output(self):
+        if self.put_out is None or self.held_back is None:
+            return None
+        return self.put_out.so_far(self.end_of_text(self.texts.tail.limit), self.texts.tail.total, self.held_back)
 
     @property
     def finish(self):

@@ -60,6 +60,7 @@ class Type(Struct, frozen=True):
     fails: bool = False
     begins: bool = False  # what an ending of ours has to repeat stands in it
     closes: bool = False  # the part that it names is whole
+    keeps: bool = False  # the same, of what the stream has put out so far
 
 
 class Shape(Struct, frozen=True):
@@ -114,9 +115,11 @@ STREAMS: Final[Mapping[str, Shape]] = {
             "response.custom_tool_call_input.delta": Type(Text.ARGUMENTS),
             "response.mcp_call_arguments.delta": Type(Text.ARGUMENTS),
             "response.code_interpreter_call_code.delta": Type(Text.CODE),
-            "response.output_item.added": Type(Text.NAME),
+            "response.output_item.added": Type(Text.NAME, keeps=True),
+            "response.content_part.added": Type(keeps=True),
+            "response.content_part.done": Type(keeps=True),
             "response.created": Type(begins=True),
-            "response.output_item.done": Type(closes=True),
+            "response.output_item.done": Type(closes=True, keeps=True),
             "response.completed": Type(ends=True),
             "response.incomplete": Type(ends=True),
             "response.failed": Type(ends=True),

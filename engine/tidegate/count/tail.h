@@ -10,6 +10,7 @@
 typedef struct {
     uint8_t *bytes;
     size_t limit, size, end; /* how many it may keep, how many it has, where the next one goes */
+    uint64_t total;          /* how many there were */
 } Tail;
 
 static inline void tail_free(Tail *t) {
@@ -26,6 +27,7 @@ static inline bool tail_begin(Tail *t, size_t limit) {
 }
 
 static inline void tail_add(Tail *t, const uint8_t *s, size_t n) {
+    t->total += n;
     if (n > t->limit) {
         s += n - t->limit;
         n = t->limit;
@@ -42,6 +44,7 @@ static inline void tail_mend(Tail *t, size_t cut) {
     if (cut > t->size) cut = t->size;
     t->end = (t->end + t->limit - cut) % t->limit;
     t->size -= cut;
+    t->total -= cut;
     tail_add(t, REPLACEMENT, 3);
 }
 

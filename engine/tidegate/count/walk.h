@@ -53,7 +53,7 @@ typedef struct {
 /* A type of event: the kind of text that counts in it, and what it means for the stream. */
 typedef struct {
     uint8_t length, kind;
-    bool ends, fails, begins, closes;
+    bool ends, fails, begins, closes, keeps;
     char name[LONGEST_NAME];
 } Type;
 

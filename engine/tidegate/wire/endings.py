@@ -48,6 +48,11 @@ class Passed(Protocol):
         ...
 
     @property
+    def output(self) -> bytes | None:
+        """What the response has put out so far, where that is known."""
+        ...
+
+    @property
     def choices(self) -> int:
         """How many choices have been seen."""
         ...

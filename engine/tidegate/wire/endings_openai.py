@@ -38,7 +38,9 @@ def completion(stop: Stop, passed: Passed) -> bytes | None:
 
 
 def responses(stop: Stop, passed: Passed) -> bytes | None:
-    """What was said stands in the events before: a response says it again only when it is complete."""
+    """With what was put out, as far as it was kept. There are no `done` events for what is open: an application takes
+    their text for a whole one.
+    """
     opening, event = members(passed.opening), members(passed.held_back)
     if opening is None or event is None:
         return None
@@ -48,7 +50,7 @@ def responses(stop: Stop, passed: Passed) -> bytes | None:
         "status": "incomplete",
         "error": None,
         "incomplete_details": {"reason": INCOMPLETE[stop.cause]},
-        "output": [],
+        "output": Raw(passed.output or b"[]"),
         "usage": _response_usage(stop.used),
     }
     number = event.get("sequence_number", Raw(b"0"))
