@@ -60,7 +60,7 @@ bench-record: .venv/developer
 .venv/installed: .venv/bin/python pyproject.toml setup.py
 	@rm -rf build/cython
 	@$(PIP) install "setuptools>=80" wheel "Cython>=3.1,<4" "msgspec>=0.20"
-	@$(PIP) install --no-build-isolation --editable .
+	@COMPILE_LATER=1 $(PIP) install --no-build-isolation --editable .
 	@touch $@
 
 .venv/developer: .venv/compiled

@@ -16,6 +16,7 @@ from setuptools.command.build_py import build_py
 ENGINE = Path("engine")
 POLICIES = Path("policies")
 RANKS = ENGINE / "tidegate" / "count" / "data"
+LATER = bool(os.environ.get("COMPILE_LATER"))  # the Makefile compiles in place after pip, which would do it for nothing
 # Compiled: what touches bytes (.pyx), and the plain Python modules that every call and event runs through, for which
 # a .pxd beside them declares the C fields. Those run uncompiled just as well; docs/performance.md has the gain.
 SOURCES = sorted([*ENGINE.rglob("*.pyx"), *(pxd.with_suffix(".py") for pxd in ENGINE.rglob("*.pxd"))])
@@ -64,7 +65,9 @@ def extension(source: Path) -> Extension:
 setup(
     options={"build_ext": {"parallel": 2}},
     cmdclass={"build_py": BuildWithPolicies, "build_ext": BuildWithTables},
-    ext_modules=cythonize(
+    ext_modules=[]
+    if LATER
+    else cythonize(
         [extension(source) for source in SOURCES],
         compiler_directives={
             "language_level": "3",

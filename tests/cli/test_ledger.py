@@ -126,7 +126,7 @@ def read_only(folder: Path) -> Iterator[None]:
         return
     for mount in (["mount", "--bind", str(folder), str(folder)], ["mount", "-o", "remount,bind,ro", str(folder)]):
         if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-            pytest.skip("nothing can be mounted here")
+            pytest.skip("a read-only folder cannot be mounted here")
     try:
         yield
     finally:
