@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.test_ledger import read_only
 from tidegate.cli.app import main
 from tidegate.identify.caller import prove
 from tidegate.identify.held import Keys
@@ -216,6 +217,18 @@ def test_a_folder_that_cannot_be_written_is_told(keys: Command) -> None:
     assert (code, out) == (2, "")
     assert "Traceback" not in errors
     assert "bug" not in errors
+
+
+def test_keys_are_listed_where_nothing_can_be_written_and_nothing_is_made(keys: Command, tmp_path: Path) -> None:
+    assert keys("list") == (0, "no keys; `tidegate keys create` makes one\n", "")
+    assert list(tmp_path.iterdir()) == []
+    id = keys.made()[:15]
+    with read_only(tmp_path / ".tidegate"):
+        code, out, _ = keys("list")
+        assert (code, id in out) == (0, True)
+        assert "read-only" in keys("create")[2] or os.geteuid()
+    (tmp_path / ".tidegate" / "keys.jsonl").write_bytes(b"")  # an older copy
+    assert "bytes that were written are not there" in keys("list")[2]
 
 
 def test_help(keys: Command) -> None:

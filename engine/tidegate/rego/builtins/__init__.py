@@ -168,7 +168,8 @@ def _installed() -> dict[str, str]:
     """The groups without those that need an extra which is not installed; their builtins are refused."""
     if find_spec("graphql") is not None:
         return GROUPS
-    REFUSED.update(dict.fromkeys(GROUPS["graphql"].split(), "it needs what `pip install tidegate[graphql]` installs"))
+    why = "it needs the package `graphql-core`: `pip install 'graphql-core>=3.3'`"
+    REFUSED.update(dict.fromkeys(GROUPS["graphql"].split(), why))
     return {group: names for group, names in GROUPS.items() if group != "graphql"}
 
 
