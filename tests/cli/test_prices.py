@@ -100,7 +100,10 @@ def test_what_the_operator_states_is_shown() -> None:
 
 def test_an_unknown_model_is_told() -> None:
     ended = prices("show", "no-such-model")
-    said = "tidegate: the model `no-such-model` has no price, and models without one are refused\n"
+    said = (
+        "tidegate: the model `no-such-model` has no price, and models without one are refused; "
+        "`prices.override` or `prices.unknown` in the gateway's settings can give it one\n"
+    )
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", said)
     assert prices("show", "no-such-model", TIDEGATE_PRICES_UNKNOWN="input=15 output=75").stdout.startswith(
         "unknown model (unknown)\n"

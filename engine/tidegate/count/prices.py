@@ -224,7 +224,8 @@ class Prices:
         if price is None:
             price = self._find(key)
             if price is None:
-                raise PriceUnknown(f"the model `{model[:100]}` has no price, and models without one are refused")
+                one = "`prices.override` or `prices.unknown` in the gateway's settings can give it one"
+                raise PriceUnknown(f"the model `{model[:100]}` has no price, and models without one are refused; {one}")
         return price
 
     def cost(self, model: str, usage: Usage, provider: str = "", at: float | None = None) -> int:
