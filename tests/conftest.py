@@ -3,9 +3,13 @@ beside a clone, and of what the machine forbids (mounting, tracing).
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
+
+from tidegate.record.places import Places
+from tidegate.serve.ledger import memory_place
 
 ALLOWED = ("OPA's conformance suite", "not allowed here", "not permitted here", "cannot be mounted here")
 SKIPPED: list[str] = []
@@ -26,3 +30,11 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if SKIPPED and os.environ.get("NO_SKIPS"):
         terminalreporter.write_line(f"NO_SKIPS: {len(SKIPPED)} tests were skipped, which fails this run", red=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_stays_in_shared_memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is spent of a limit outlives its gateway or program there, and these have ended for good."""
+    yield
+    for said in tmp_path_factory.getbasetemp().rglob("ledger.json"):
+        shutil.rmtree(memory_place(Places(said.parent), os.getuid()), ignore_errors=True)
