@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from tidegate import Engine, Limit, Limits, TidegateError
 from tidegate import engine as module
 from tidegate.errors import (
     Abandoned,
+    BadField,
     BudgetExceeded,
     Draining,
     LimitExceeded,
@@ -544,6 +545,29 @@ def test_however_a_call_ends_it_is_settled_and_recorded(
     total = 0 if counted is None else counted.input + counted.output
     assert (settled, held) == (total, 0)
     assert (0 if again.usage is None else again.usage.input_tokens + again.usage.output_tokens) == total
+
+
+NO_ENDS: list[tuple[Callable[[Any], object], str]] = [
+    (lambda run: run.end(-1), "a status below all"),
+    (lambda run: run.end(10**30), "a status beyond all"),
+    (lambda run: run.end(error="It broke: Ann's call"), "words"),
+    (lambda run: run.end(error="\ud800"), "half a character"),
+    (lambda run: run.end(error="x" * 65), "a long code"),
+    (lambda run: run.whole(b"{}", -1), "of a whole answer"),
+    (lambda run: list(run.stream([b"data: {}\n\n"], 1000)), "of a stream"),
+    (lambda run: run.fall_back(-1), "of a provider that does not answer"),
+    (lambda run: run.fall_back(error="no answer"), "and in words"),
+]
+
+
+@pytest.mark.parametrize(("end", "note"), NO_ENDS, ids=[note for _, note in NO_ENDS])
+def test_what_no_record_can_have_ends_nothing(shared: Engine, end: Callable[[Any], object], note: str) -> None:
+    run = begin(shared, tenant="odd")
+    with pytest.raises(BadField):
+        end(run)
+    assert not run.over
+    run.end(200)
+    assert run.over
 
 
 def test_a_run_that_nobody_has_any_more_is_ended(tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ What stands here twice, for threads and for coroutines, differs in the waiting a
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
-from tidegate.errors import Abandoned, TidegateError, UpstreamError, UpstreamMalformed
+from tidegate.errors import Abandoned, BadField, TidegateError, UpstreamError, UpstreamMalformed
 from tidegate.forward.request import asks_usage
 from tidegate.model import Decision, Outcome, Usage
 from tidegate.record.unrecorded import Unrecorded
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from tidegate.engine import Engine
 
 GONE: Final = Outcome(Abandoned.status, Abandoned.code)
+CODE: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}").fullmatch
 
 Given = TypeVar("Given")
 Work = Callable[[], object]  # that may take long
@@ -195,10 +197,12 @@ class GovernedRun:
         """The provider did not answer (status 0), or with this status: whether there is another one to be asked, whose
         body and integration stand here now. False: the caller is to be told. Raises what refuses the call there.
         """
+        _check(status, error)
         return self._engine.wait(self._engine.again(self._course, status, error))
 
     async def afall_back(self, status: int = 0, error: str = UpstreamError.code) -> bool:
         """The same, for a coroutine."""
+        _check(status, error)
         return await self._engine.await_(self._engine.again(self._course, status, error))
 
     # a stream
@@ -246,6 +250,7 @@ class GovernedRun:
         its end, the stream counts as one whose client left. An error of `chunks` is passed on when it is recorded.
         Nothing is read after the end; closing the connection to the provider is left to who opened it.
         """
+        _check(status)
         passing = _Passing(self)
         try:
             for chunk in chunks:
@@ -269,6 +274,7 @@ class GovernedRun:
 
     async def astream(self, chunks: AsyncIterable[bytes], status: int = 200) -> AsyncIterator[bytes]:
         """The same, for a coroutine."""
+        _check(status)
         passing = _Passing(self)
         try:
             async for chunk in chunks:
@@ -303,6 +309,7 @@ class GovernedRun:
         return await self._engine.await_(self._whole(body, status))
 
     def _whole(self, body: bytes, status: int) -> Steps[bytes]:
+        _check(status)
         with self._engine.turns:
             self._course.whole(body, status)
         error = self._course.error
@@ -324,12 +331,15 @@ class GovernedRun:
         """The run is over: it is charged for what it used, and recorded, which this waits for unless evidence is
         `async` or the client `left`. `status` is what the client was told, `error` the code of what went wrong.
         `reached=False` says that nothing left, so that nothing was used. Raises Unrecorded where the record cannot be
-        kept: then the answer must not be completed. What has ended stays as it is.
+        kept: then the answer must not be completed. What has ended stays as it is. Raises BadField, and ends nothing,
+        for a status or a code that is none: records have no words of anybody's.
         """
+        _check(status, error)
         return self._engine.wait(self._end(self._outcome(status, error, left, reached)))
 
     async def aend(self, status: int = 200, *, error: str = "", left: bool = False, reached: bool = True) -> Ended:
         """The same, for a coroutine."""
+        _check(status, error)
         return await self._engine.await_(self._end(self._outcome(status, error, left, reached)))
 
     def _outcome(self, status: int, error: str, left: bool, reached: bool) -> Outcome:
@@ -367,6 +377,14 @@ class GovernedRun:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         self.__exit__(kind, error, at)
+
+
+def _check(status: int, error: str = "") -> None:
+    """Whether a program says of its call what a record can have."""
+    if not 0 <= status <= 999:
+        raise BadField("`status` is none of HTTP's")
+    if error and CODE(error) is None:
+        raise BadField("`error` is not a code of lower-case letters, digits, `_`, `.` and `-`")
 
 
 def _left(error: BaseException) -> bool:
