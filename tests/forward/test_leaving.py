@@ -1,4 +1,5 @@
-"""Calls leave at the end of a turn of the loop; what a kept connection brings in that turn is no answer to them."""
+"""Calls leave at the end of a turn of the loop; what a kept connection brings in that turn is no answer to them, and no
+call ends without a word."""
 
 import asyncio
 import socket
@@ -11,7 +12,7 @@ import uvloop
 
 from tests.providers import Answer, RawProvider, Received, reply
 from tidegate.clock import Clock
-from tidegate.errors import TidegateError
+from tidegate.errors import TidegateError, UpstreamMalformed
 from tidegate.forward.origin import Origin
 from tidegate.forward.relay import Relay
 from tidegate.model import Call, Outcome
@@ -113,3 +114,23 @@ def test_a_kept_connection_that_ends_in_that_turn_got_nothing(does: Callable[[so
         assert (outcome.status, outcome.error) == (200, None)
         assert b"".join(told).endswith(b"\r\n\r\n2")
         assert (provider.connections, len(provider.requests)) == (2, 2)
+
+
+def test_a_fault_of_the_gateway_itself_closes_the_connection() -> None:
+    class Faulty(Course):
+        aborted = False
+
+        def ended(self, outcome: Outcome, relay: Relay) -> bool:
+            raise ZeroDivisionError
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    async def fails() -> Faulty:
+        course: Any = Faulty()
+        relay = Relay(course, course, Forward(), Clock(asyncio.get_running_loop()))
+        with pytest.raises(ZeroDivisionError):
+            relay.fail(UpstreamMalformed("nothing"))
+        return course  # type: ignore[no-any-return]
+
+    assert asyncio.run(fails()).aborted

@@ -432,6 +432,11 @@ class Relay:
         status = error.status if error is not None and not self._sent else self._head.status if self._head else 499
         self.upstream = None
         code = error.code if error is not None else self._stopped or None
-        waits = self._course.ended(Outcome(status, code, left, self.reached), self)
+        try:
+            waits = self._course.ended(Outcome(status, code, left, self.reached), self)
+        except BaseException:  # ours to mend: until then nobody waits for what will not come
+            if self._client is not None:
+                self._client.abort()
+            raise
         self._waits += waits
         return waits
