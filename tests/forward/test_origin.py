@@ -105,7 +105,7 @@ class TestPool:
     def test_the_refusal_is_in_the_shape_of_the_dialect(self, tmp_path: Path) -> None:
         go = threading.Event()
         with RawProvider(waits(go)) as provider:
-            settings = "[forward]\nconnections = 1\nwaiters = 1\nwait_timeout = 0.5\n"
+            settings = "[forward]\nconnections = 1\nwaiters = 1\nwait_timeout = 2\n"
             ways = integration(provider.port) + integration(provider.port, "anthropic", name="two")
             with running(tmp_path, settings + ways) as gateway, gateway.connect() as first:
                 first.sendall(post(chat()))
