@@ -10,6 +10,8 @@ regopy is wrong about some things, and the generator keeps away from those:
 * it does not read `if every` and `if not .. with` without braces, nor every domain, so that bodies have braces and
   `every` goes over what has a name;
 * a variable of an inner body hides one of the same name wrongly, so that all names differ;
+* a pattern in an inner body is undefined where it takes a variable of the outer one, so that only outer bodies take
+  values apart (regorus gives such bodies the value that we give them);
 * its sprintf spoils texts that another builtin made, so that there is none;
 * it takes the process down now and then, so that it has one of its own.
 """
@@ -75,6 +77,7 @@ class Policy:
         self.functions: list[str] = []  # from a number to a number
         self.names = 0
         self.depth = 0
+        self.inner = 0  # bodies of comprehensions around what is made
 
     def pick(self, *choices: Any) -> Any:
         return self.draw(st.sampled_from(choices))
@@ -175,7 +178,9 @@ class Policy:
 
     def comprehension(self, kind: str) -> str:
         def made() -> str:
+            self.inner += 1
             body = self.body(self.pick(1, 2))
+            self.inner -= 1
             element = self.name("e")
             return f"{{{element} | {'; '.join(body)}; {element} := {self.term(kind)}}}"
 
@@ -202,7 +207,9 @@ class Policy:
         return [self.statement() for _ in range(length)]
 
     def statement(self) -> str:
-        kinds = ["some", "some", "items", "compare", "member", "assign", "not", "pairs", "truth", "apart", "anywhere"]
+        kinds = ["some", "some", "items", "compare", "member", "assign", "not", "pairs", "truth", "anywhere"]
+        if not self.inner:
+            kinds.append("apart")
         if self.depth < 2:
             kinds += ["every", "with"]
         match self.pick(*kinds):
