@@ -92,6 +92,7 @@ QUESTIONS = [
     ("an unknown path", b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     ("a route of the gateway", b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     ("the root", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    ("a question behind the path", b"GET /metrics?from=a-scraper HTTP/1.1\r\nHost: x\r\n\r\n", 200),
     ("another method", b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405),
     ("DELETE", b"DELETE /readyz HTTP/1.1\r\nHost: x\r\n\r\n", 405),
     ("an old version", b"GET /healthz HTTP/1.0\r\n\r\n", 200),

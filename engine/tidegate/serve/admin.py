@@ -94,7 +94,7 @@ class Admin:
         words = head.split(b"\r\n", 1)[0].split(b" ")
         if len(words) != 3 or not words[2].startswith(b"HTTP/1."):
             return _reply(400, {"error": "not an HTTP/1.1 request"})
-        answer = self._answers.get(words[1])
+        answer = self._answers.get(words[1].partition(b"?")[0])
         if answer is None:
             return _reply(404, {"error": "no such path"})
         if words[0] not in (b"GET", b"HEAD"):
