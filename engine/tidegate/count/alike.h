@@ -7,7 +7,7 @@
 
 #include "walk.h"
 
-#define LIKE 448 /* bytes; beside its text an OpenAI chunk has 310, or 370 in a call of a tool; models may have long names */
+#define LIKE 416 /* bytes; beside its text an OpenAI chunk has 310, or 370 in a call of a tool; models may have long names */
 
 /* A document that held one text and nothing else of interest: what it said, and its bytes beside the gaps, in stretches. */
 typedef struct {
