@@ -6,8 +6,8 @@ from tidegate.model cimport Call
 from tidegate.wire.reply cimport head, whole
 
 cdef class Framer:
-    cdef readonly bint overflow, judges
-    cdef readonly object stopping
+    cdef public bint overflow, judges
+    cdef public object stopping
 
     cpdef bytes feed(self, bytes read)
     cpdef bytes rest(self)
