@@ -86,7 +86,6 @@ static int make_spare(Journal *j, uint64_t number, int *file, uint64_t *size) {
 
 static void *prepare_on(void *argument) {
     Journal *j = argument;
-    setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + BEHIND); /* of this thread: commits and calls go first */
     pthread_mutex_lock(&j->lock);
     while (j->closing != ENDED) {
         if (j->spare != WANTED) {

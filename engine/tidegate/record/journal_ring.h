@@ -10,7 +10,6 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,7 +33,6 @@ enum {
     FIRST_SEGMENT = 1 << 20, /* segments double from here, so that a worker with little to say takes little space */
     ZEROS = 1 << 20,         /* written at once by the preparer */
     FLUSHED = 1 << 24,       /* and flushed: what a commit may have to wait behind */
-    BEHIND = 5,              /* niceness of the preparer: the calls of a busy core go first */
     BLOCK = 4096,            /* what is written begins and ends at its multiples */
     STAGE = 1 << 18,         /* and is at most so much */
 };
