@@ -12,9 +12,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
+
+from tidegate.record.places import Places
+from tidegate.serve.ledger import memory_place
 
 OPEN = Path(__file__).parent / "policies" / "open"  # every call passes: where the settings have no [policy]
 START = 20.0  # seconds; generous, because the machines of CI are slow
@@ -35,8 +37,8 @@ class Gateway:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        ledger = str(folder.absolute() / ".tidegate" / "ledger")  # its part of shared memory stays for its successor
-        self.memory = Path(f"/dev/shm/tidegate-{os.getuid()}-{sha256(ledger.encode()).hexdigest()[:16]}")
+        ledger = Places(folder.absolute() / ".tidegate" / "ledger")
+        self.memory = memory_place(ledger, os.getuid())  # stays for its successor
         atexit.register(shutil.rmtree, self.memory, ignore_errors=True)
         self.port = self.admin_port = free_port()
         while self.admin_port == self.port:

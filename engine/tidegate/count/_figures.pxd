@@ -1,14 +1,9 @@
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t
+
+from tidegate.count._fields cimport Names, Word
 
 cdef extern from "numbers.h" nogil:
-    ctypedef struct Word:
-        uint8_t length, what, of
-        char* text
-    ctypedef struct Names:
-        uint32_t lengths
-        uint8_t count
-        Word* word
     ctypedef struct Shape:
         Names* object
         Word kind

@@ -1,16 +1,10 @@
 cimport cython
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
+from tidegate.count._fields cimport Names, Word
 from tidegate.count._tokens cimport Vocabulary
 
 cdef extern from "messages.h" nogil:
-    ctypedef struct Word:
-        uint8_t length, what, of
-        char* text
-    ctypedef struct Names:
-        uint32_t lengths
-        uint8_t count
-        Word* word
     ctypedef struct Words:
         uint8_t count
         Word* word
