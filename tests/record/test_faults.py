@@ -168,7 +168,7 @@ def test_every_call_of_the_writer_may_fail_once(function: str) -> None:
             assert records(place) == [b"record %d" % seq + b"." * 500 for seq in range(1, 49)]
             assert not list(place[1].iterdir())
         number += 1
-    assert failures or function in ("openat", "unlinkat")  # those of the next segment are tried again unseen
+    assert failures or function in ("openat", "unlinkat", "fsync", "ftruncate")  # the preparer tries again unseen
 
 
 def test_a_disk_that_takes_too_long_refuses_new_calls_until_it_is_back(place: tuple[Path, Path]) -> None:
@@ -324,7 +324,7 @@ os._exit(0)
         ("pwrite64", "EIO", "12+7"),
         ("pwrite64", "ENOSPC", "9+5"),
         ("renameat", "EIO", "2+2"),
-        ("fsync", "EIO", "2+2"),
+        ("fsync", "EIO", "3+2"),
         ("ftruncate", "EIO", "1+2"),
         ("fallocate", "ENOSPC", "3+2"),
     ],
@@ -355,9 +355,9 @@ os.pwritev(1, [json.dumps([said, journal.failures, journal.close()]).encode()], 
     said, failures, closed = json.loads((tmp_path / "said").read_text())
     injected = (tmp_path / "trace").read_text().count("INJECTED")
     assert injected
-    assert failures <= injected
     assert said.count(False) <= failures
-    assert failures or call == "fallocate"  # the next segment may still be made before it is needed
+    if call not in ("fsync", "ftruncate", "fallocate"):  # the preparer's: no commit fails for one, or more than once
+        assert 0 < failures <= injected
     if not closed:
         recover(disk, 1, 1, memory=memory)
     assert records((disk, memory)) == [b"%d." % number + b"." * 900 for number in range(1, 31)]

@@ -16,7 +16,7 @@ from tidegate.record.segments import Tail, epoch_entries
 from tidegate.record.unrecorded import Unrecorded
 
 Open = Callable[..., Journal]
-SMALL = {"segment_size": 8192, "buffer": 16384, "limit": 4096}
+SMALL = {"segment_size": 8192, "buffer": 20480, "limit": 4096}
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_what_nobody_waits_for_becomes_durable_too(opened: Open) -> None:
         ({"segment_size": 4096}, "holds a record"),
         ({"segment_size": 9000}, "multiple of 4096"),
         ({"buffer": 5000}, "multiple of 4096"),
-        ({"buffer": 8192}, "two records"),
+        ({"buffer": 8192}, "four records"),
         ({"audit": "perhaps"}, "best_effort"),
     ],
 )
@@ -253,21 +253,21 @@ def test_nobody_recovers_what_is_still_written(opened: Open, tmp_path: Path) -> 
 
 
 def test_a_journal_that_is_not_written_away_fills_up(opened: Open) -> None:
-    """Without a turn the writer sleeps: new records get half the ring, the others all of it."""
+    """Without a turn the writer sleeps: new records get three quarters of the ring, the others all of it."""
     journal = opened()
     assert (Unrecorded.status, Unrecorded.code) == (503, "unrecorded")
-    assert fill(journal, new=True) == 8
-    assert fill(journal, new=False) == 8
+    assert fill(journal, new=True) == 15
+    assert fill(journal, new=False) == 5
     assert journal.drain(5)
-    assert journal.append(bytes(1000), new=True) == 17
+    assert journal.append(bytes(1000), new=True) == 21
 
 
 def test_best_effort_counts_what_it_drops(opened: Open, tmp_path: Path) -> None:
     journal = opened(audit="best_effort")
     seqs = [journal.append(bytes(1000), new=True) for _ in range(50)]
-    assert seqs == [*range(1, 17), *[0] * 34]
-    assert journal.dropped == 34
+    assert seqs == [*range(1, 21), *[0] * 30]
+    assert journal.dropped == 30
     assert journal.drain(5)
-    assert journal.append(b"again", new=True) == 17
+    assert journal.append(b"again", new=True) == 21
     journal.close()
-    assert len(list(epoch_entries(tmp_path, 1, 1))) == 17
+    assert len(list(epoch_entries(tmp_path, 1, 1))) == 21

@@ -1,5 +1,6 @@
 """An epoch whose writer died is ended: what was appended stands, what runs without an outcome gets one, once."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -12,10 +13,10 @@ from typing import NamedTuple
 import pytest
 
 from tidegate.record import ring, segments
-from tidegate.record.recovery import ending, recover, unended
+from tidegate.record.recovery import StillWritten, ending, recover, unended
 from tidegate.record.segments import Damaged, Entry, epoch_entries
 
-OPTIONS = "segment_size=8192, buffer=16384, limit=4096"
+OPTIONS = "segment_size=8192, buffer=20480, limit=4096"
 
 
 class Died(NamedTuple):
@@ -204,6 +205,47 @@ def test_a_ring_whose_segments_are_gone_is_damage(died: Died) -> None:
         recover(died.disk, 2, 9, aborted, memory=died.memory)
 
 
+def test_a_segment_whose_name_a_power_cut_took_is_found_by_its_header(died: Died) -> None:
+    """Nobody waits until a name is durable; the spare's was, and is there instead."""
+    shutil.rmtree(died.memory)
+    died.memory.mkdir()
+    _, path = segments.listing(died.disk)[-1]
+    path.rename(path.with_suffix(".spare"))
+    unused = died.disk / "0002-000000000009-00000099.spare"
+    unused.write_bytes(bytes(8192))
+    assert recover(died.disk, 2, 9, aborted, memory=died.memory) == 200
+    assert records(died) == APPENDED[:200]
+    assert {each.suffix for each in died.disk.iterdir()} == {".segment"}
+
+
+def test_an_epoch_of_which_only_a_spare_is_left_is_still_to_be_recovered(died: Died) -> None:
+    """Its other segments were dropped, as the log had them; and its last name was lost."""
+    shutil.rmtree(died.memory)
+    died.memory.mkdir()
+    *before, (_, last) = segments.listing(died.disk)
+    first = segments.read_header(last).first
+    for _, path in before:
+        path.unlink()
+    for path in died.disk.glob("*.spare"):
+        path.unlink()
+    last.rename(last.with_suffix(".spare"))
+    assert unended(died.disk) == [(2, 9)]
+    assert recover(died.disk, 2, 9, memory=died.memory) == 200
+    assert [entry.seq for entry in epoch_entries(died.disk, 2, 9)] == list(range(first, 201))
+    assert unended(died.disk) == []
+
+
+def test_a_segment_that_is_being_begun_is_its_writers(died: Died) -> None:
+    *_, (_, last) = segments.listing(died.disk)
+    spare = last.with_suffix(".spare")
+    last.rename(spare)
+    with open(spare, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(StillWritten):
+            recover(died.disk, 2, 9, memory=died.memory)
+    assert spare.exists()
+
+
 def test_a_worker_that_died_before_its_first_segment_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "0002-000000000009.ring").write_bytes(bytes(8192))
     (tmp_path / "0002-000000000009-00000000.spare").write_bytes(bytes(100))
@@ -225,6 +267,8 @@ def test_segments_that_are_dropped_between_two_looks_are_no_error(died: Died, mo
     with monkeypatch.context() as patch:
         patch.setattr(segments, "listing", lambda *_: [*before, (before[0][0], died.disk / "gone")])
         assert unended(died.disk, died.memory) == [(2, 9)]  # its ring is there
+        for spare in died.disk.glob("*.spare"):
+            spare.unlink()
         assert unended(died.disk) == []
     looks = iter([[(before[0][0], died.disk / "gone"), *before]])
     listing = segments.listing

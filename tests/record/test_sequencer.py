@@ -146,7 +146,7 @@ def test_an_epoch_without_an_end_waits_for_its_recovery(layout: Layout) -> None:
 
 
 def test_a_living_writer_keeps_the_segments_that_its_recovery_would_need(layout: Layout) -> None:
-    journal = Journal(layout.journal, 0, 1, segment_size=8192, buffer=8192, limit=2048)
+    journal = Journal(layout.journal, 0, 1, segment_size=8192, buffer=8192, limit=2040)
     sequencer = Sequencer(layout)
     entries = iter(records(0, 1, 2000))
     firsts = []
@@ -174,7 +174,7 @@ def test_a_living_writer_keeps_the_segments_that_its_recovery_would_need(layout:
 
 
 def test_what_was_not_read_yet_is_not_dropped_whatever_recovery_needs(layout: Layout) -> None:
-    journal = Journal(layout.journal, 0, 1, segment_size=8192, buffer=8192, limit=2048)
+    journal = Journal(layout.journal, 0, 1, segment_size=8192, buffer=8192, limit=2040)
     sequencer = Sequencer(layout)
     for seq, record in enumerate(records(0, 1, 500), 1):
         journal.append(record)

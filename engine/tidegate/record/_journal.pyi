@@ -35,9 +35,9 @@ class Journal:
     def append(self, record: bytes, new: bool = False) -> int:
         """Takes a record; returns its seq. `new` is what begins something, such as a call's intent.
 
-        Under `required` a new record is refused with Unrecorded while the journal is in trouble or half full, so that
-        what has begun can still be recorded; any other one only when the ring is full. Under `best_effort` nothing is
-        refused: what finds no room is dropped and counted, and 0 returned.
+        Under `required` a new record is refused with Unrecorded while the journal is in trouble or three quarters full,
+        so that what has begun can still be recorded; any other one only when the ring is full. Under `best_effort`
+        nothing is refused: what finds no room is dropped and counted, and 0 returned.
         """
     def idle(self) -> bool:
         """Whether the writer sleeps, and does not come to commit what is appended before it is woken."""

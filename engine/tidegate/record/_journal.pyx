@@ -42,7 +42,7 @@ cdef class Journal:
         *,
         memory=None,
         unsigned long long segment_size=64 << 20,
-        unsigned long long buffer=4 << 20,
+        unsigned long long buffer=8 << 20,
         Py_ssize_t limit=MOST_RECORD,
         str audit="required",
         double stale=2.0,
@@ -61,8 +61,8 @@ cdef class Journal:
             raise ValueError(f"a record has 1 to {MOST_RECORD} bytes")
         if segment_size % PAGE or segment_size < HEADER.size + ENTRY.size + limit + SEAL.size:
             raise ValueError(f"a segment's size is a multiple of {PAGE} and holds a record of {limit} bytes")
-        if buffer % PAGE or buffer // 2 < ENTRY.size + limit:
-            raise ValueError(f"the buffer is a multiple of {PAGE} and holds two records of {limit} bytes")
+        if buffer % PAGE or buffer // 4 < ENTRY.size + limit:
+            raise ValueError(f"the buffer is a multiple of {PAGE} and holds four records of {limit} bytes")
         if audit not in ("required", "best_effort"):
             raise ValueError(f"`audit` is `required` or `best_effort`, not `{audit}`")
         if len(ring) >= <Py_ssize_t>sizeof(self.c.ring_path):
@@ -73,7 +73,7 @@ cdef class Journal:
         self.stale = <int64_t>(stale * 1e9)
         self.limit = limit
         self.forks = forks
-        self.reserve = buffer // 2
+        self.reserve = buffer // 4
         self.c = <CJournal*>calloc(1, sizeof(CJournal))
         if self.c is NULL:
             raise MemoryError

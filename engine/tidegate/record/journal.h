@@ -2,7 +2,8 @@
  *
  *   the loop      appends to the ring, and wakes the writer at most once a turn
  *   the writer    moves the ring's entries into segments; an entry is durable when its fdatasync has succeeded
- *   the preparer  fills the next segment with zeros, so that a commit changes no metadata and cannot lack space
+ *   the preparer  fills the next segment with zeros, so that a commit changes no metadata and cannot lack space, and
+ *                 shortens the last
  *
  * Why a ring, and not entries written straight into a mapped segment: after every flush each page of such a mapping
  * faults again on the loop's thread, where the file system may make it wait, and a disk that fails kills the process by
@@ -48,7 +49,7 @@ static inline int start(Journal *j, const char *folder, const unsigned char *boo
     memcpy(who, &j->worker, 4);
     memcpy(who + 4, &j->epoch, 8);
     j->key = crc_of(who, sizeof who, 0);
-    j->file = j->ring_file = j->event = -1;
+    j->file = j->sealed_file = j->full = j->ring_file = j->event = -1;
     pthread_mutex_init(&j->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -63,6 +64,7 @@ static inline int start(Journal *j, const char *folder, const unsigned char *boo
     int error = map_ring(j, boot);
     if (!error) error = make_spare(j, 0, &file, &size);
     if (!error) error = begin(j, file, size, "", 0);
+    if (!error && fsync(j->folder)) error = errno; /* by its segments an epoch is found */
     if (error) return error;
     STORE(j->room, (int64_t)(j->end - j->at));
     sigfillset(&all); /* signals are the interpreter's */
@@ -116,6 +118,7 @@ static inline int finish(Journal *j, int64_t timeout) {
 
 static inline void let_go(Journal *j) {
     if (j->file >= 0) close(j->file);
+    if (j->sealed_file >= 0) close(j->sealed_file);
     free(j->stage);
     if (j->ring) munmap(j->ring, RING_HEADER + 2 * j->size);
     if (j->ring_file >= 0) close(j->ring_file);

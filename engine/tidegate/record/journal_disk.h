@@ -1,7 +1,11 @@
 /* The two threads: what they do to the disk, in which order, and what happens when it fails.
  *
- * The order of a commit is what makes it one: entries, flush, and for a new segment its name and the folder's flush; only
- * then the words that say that they are durable. Whatever fails on the way leaves those words as they were.
+ * The order of a commit is what makes it one: entries, flush, and for a new segment its name; only then the words that
+ * say that they are durable. Whatever fails on the way leaves those words as they were.
+ *
+ * No commit changes what a file system keeps of a file, but for that name, and none waits until a name is durable: such
+ * a flush waits for everything that anybody on the disk is writing, 150 ms and more where it is much. The preparer has
+ * made the spare's name durable, and recovery knows a segment that has still, or again, that name.
  */
 #include "journal_ring.h"
 
@@ -77,6 +81,7 @@ static int make_spare(Journal *j, uint64_t number, int *file, uint64_t *size) {
         if (!error && ((at + ZEROS) % FLUSHED == 0 || at + ZEROS >= *size)) error = flush(*file);
         if (!error && closing(j) == ENDED) error = ECANCELED;
     }
+    if (!error && fsync(j->folder)) error = errno;
     if (error) {
         close(*file);
         unlinkat(j->folder, name, 0);
@@ -84,10 +89,26 @@ static int make_spare(Journal *j, uint64_t number, int *file, uint64_t *size) {
     return error;
 }
 
+/* Gives back what is left of a segment behind its seal, with the lock. Zeros are left, so that it may fail. */
+static void shorten(Journal *j) {
+    int file = j->full;
+    off_t size = (off_t)j->full_size;
+    j->full = -1;
+    pthread_mutex_unlock(&j->lock);
+    int kept = ftruncate(file, size);
+    (void)kept;
+    close(file);
+    pthread_mutex_lock(&j->lock);
+}
+
 static void *prepare_on(void *argument) {
     Journal *j = argument;
     pthread_mutex_lock(&j->lock);
-    while (j->closing != ENDED) {
+    while (j->closing != ENDED || j->full >= 0) {
+        if (j->full >= 0) {
+            shorten(j);
+            continue;
+        }
         if (j->spare != WANTED) {
             pthread_cond_wait(&j->prepare, &j->lock);
             continue;
@@ -124,6 +145,9 @@ static void want_spare(Journal *j, int named) {
     pthread_mutex_lock(&j->lock);
     j->number += (uint64_t)named;
     j->spare = WANTED;
+    j->full = j->sealed_file;
+    j->full_size = j->sealed_size;
+    j->sealed_file = -1;
     pthread_cond_signal(&j->prepare);
     pthread_mutex_unlock(&j->lock);
 }
@@ -134,13 +158,12 @@ static void leave(Journal *j) { /* a segment that failed is never written again 
     STORE(j->room, 0);
 }
 
-/* A new segment with the first of its entries. Its name stands only when it is whole, and counts only when it stands. */
+/* A new segment with the first of its entries, which has its name only when they are durable. */
 static int begin(Journal *j, int file, uint64_t size, const void *entries, size_t length) {
     unsigned char *header = j->stage;
     char spare[64], name[64];
     uint32_t layout = 1, crc;
     uint64_t first = j->durable + 1;
-    int named = 0;
     memcpy(header, "TGSEGMT1", 8);
     memcpy(header + 8, &layout, 4);
     memcpy(header + 12, &j->worker, 4);
@@ -151,13 +174,12 @@ static int begin(Journal *j, int file, uint64_t size, const void *entries, size_
     memcpy(header + 40, &crc, 4);
     name_of(j, j->number, "spare", spare);
     name_of(j, j->number, "segment", name);
-    int error = write_on_from(j, file, entries, length, HEADER_BYTES);
-    if (!error && flock(file, LOCK_EX | LOCK_NB)) error = errno; /* nobody recovers what is still written */
+    int error = flock(file, LOCK_EX | LOCK_NB) ? errno : 0; /* nobody recovers what is still written */
+    if (!error) error = write_on_from(j, file, entries, length, HEADER_BYTES);
     if (!error) error = flush(file);
-    if (!error) error = (named = !renameat(j->folder, spare, j->folder, name)) ? 0 : errno;
-    if (!error) error = fsync(j->folder) ? errno : 0;
-    if (error && !named) unlinkat(j->folder, spare, 0);
+    if (!error && renameat(j->folder, spare, j->folder, name)) error = errno;
     if (error) {
+        unlinkat(j->folder, spare, 0);
         close(file);
     } else {
         j->file = file;
@@ -165,7 +187,7 @@ static int begin(Journal *j, int file, uint64_t size, const void *entries, size_
         j->end = size;
         STORE(j->reserve, (int64_t)(size / 4));
     }
-    want_spare(j, named);
+    want_spare(j, !error);
     return error;
 }
 
@@ -176,8 +198,13 @@ static int seal(Journal *j, uint64_t last) {
     memcpy(seal + 4, &crc, 4);
     memcpy(seal + 8, &last, 8);
     int error = write_on_from(j, j->file, seal, sizeof seal, j->at);
-    if (!error && ftruncate(j->file, (off_t)(j->at + sizeof seal))) error = errno;
+    if (!error && last && ftruncate(j->file, (off_t)(j->at + sizeof seal))) error = errno;
     if (!error) error = flush(j->file);
+    if (!error && !last) { /* the preparer shortens it */
+        j->sealed_file = j->file;
+        j->sealed_size = j->at + sizeof seal;
+        j->file = -1;
+    }
     leave(j);
     return error;
 }

@@ -32,7 +32,7 @@ enum {
     RING_HEADER = 4096,
     FIRST_SEGMENT = 1 << 20, /* segments double from here, so that a worker with little to say takes little space */
     ZEROS = 1 << 20,         /* written at once by the preparer */
-    FLUSHED = 1 << 24,       /* and flushed: what a commit may have to wait behind */
+    FLUSHED = 1 << 22,       /* and flushed: what a commit may have to wait behind */
     BLOCK = 4096,            /* what is written begins and ends at its multiples */
     STAGE = 1 << 18,         /* and is at most so much */
 };
@@ -76,15 +76,16 @@ typedef struct {
     int low;       /* why the next segment could not be made, 0 when it could */
     int asleep;
     /* the writer's own */
-    int file;
+    int file, sealed_file;
     uint64_t at, end;     /* of the segment: the next entry's place, and its size */
+    uint64_t sealed_size; /* of the one that was sealed last, until the preparer has it */
     unsigned char *stage; /* begins with what the block that `at` is in holds already */
     /* under the lock */
     pthread_mutex_t lock;
     pthread_cond_t work, done, prepare;
     pthread_t writer, preparer;
-    int spare, spare_file, closing, threads, sealed;
-    uint64_t number, spare_size;
+    int spare, spare_file, full, closing, threads, sealed; /* full: a segment to be shortened */
+    uint64_t number, spare_size, full_size;
 } Journal;
 
 #define LOAD(place) __atomic_load_n(&(place), __ATOMIC_SEQ_CST)

@@ -17,6 +17,9 @@ from tidegate.record import ring, segments
 from tidegate.record.segments import Damaged, Entry, Header, Name
 
 TRIES: Final = 10
+SEGMENT: Final = ".segment"
+SPARE: Final = ".spare"
+END: Final = ".end"
 Aborted = Callable[[Iterator[Entry]], Iterable[bytes]]
 
 
@@ -27,9 +30,11 @@ class StillWritten(TidegateError):
 
 
 def unended(folder: Path, memory: Path | None = None) -> list[tuple[int, int]]:
-    """The epochs, as (worker, epoch), that have no end or whose ring is there: of writers that live, or to recover."""
+    """The epochs, as (worker, epoch), that have no end, or a ring or a spare: of writers that live, or to recover."""
     last = {(name.worker, name.epoch): path for name, path in segments.listing(folder)}
     found = {epoch for epoch, path in last.items() if not _ended(path)}
+    spares = (segments.name_of(path.with_suffix(SEGMENT)) for path in folder.glob(f"*{SPARE}"))
+    found |= {(name.worker, name.epoch) for name in spares if name is not None}
     return sorted(found | {(worker, epoch) for worker, epoch in ring.listing(memory or folder)})
 
 
@@ -67,7 +72,8 @@ def recover(
         except FileNotFoundError:  # one that is not needed was dropped between two looks
             if not left:
                 raise
-    for each in (*folder.glob(f"{worker:04}-{epoch:012}-*.spare"), *([path] if clear else [])):
+    left_over = [each for suffix in (SPARE, END) for each in _files(folder, worker, epoch, suffix)]
+    for each in (*left_over, *([path] if clear else [])):
         each.unlink(missing_ok=True)
     return last
 
@@ -78,6 +84,10 @@ def _recover(folder: Path, worker: int, epoch: int, aborted: Aborted, path: Path
             _lock(locks, path)
         found = ring.read(path)
         names = segments.listing(folder, worker, epoch)
+        if names and segments.sealed(names[-1][1]) != "end":
+            _lock(locks, names[-1][1])
+        if _renamed(locks, folder, worker, epoch):
+            names = segments.listing(folder, worker, epoch)
         if not names:
             if found is not None and found.head:
                 raise Damaged(folder, 0, f"epoch {epoch} of worker {worker} has no segment, and its ring has records")
@@ -87,9 +97,30 @@ def _recover(folder: Path, worker: int, epoch: int, aborted: Aborted, path: Path
             _flush(folder)
             last = segments.read(names[-1][1]).next - 1
         else:
-            _lock(locks, names[-1][1])
             last = _end(folder, names, path, found, aborted)
     return last
+
+
+def _files(folder: Path, worker: int, epoch: int, suffix: str) -> list[Path]:
+    return sorted(folder.glob(f"{worker:04}-{epoch:012}-*{suffix}"))
+
+
+def _renamed(locks: ExitStack, folder: Path, worker: int, epoch: int) -> bool:
+    """Gives segments the names back that a power cut took, if there are any: a spare that was begun has a header."""
+    renamed = False
+    for spare in _files(folder, worker, epoch, SPARE):
+        path = spare.with_suffix(SEGMENT)
+        with open(spare, "rb") as file:
+            start = file.read(segments.HEADER.size)
+        try:
+            segments.header(start, path)
+        except Damaged:
+            continue
+        _lock(locks, spare)
+        spare.rename(path)
+        _flush(folder)
+        renamed = True
+    return renamed
 
 
 def ending(folder: Path, worker: int, epoch: int, memory: Path | None = None) -> Iterator[Entry]:
@@ -163,7 +194,7 @@ def _finish(path: Path, following: int | None) -> int:
 
 def _place(folder: Path, name: Name, data: bytes) -> None:
     """A whole file, durable before it has its name, and its name durable too."""
-    new = (folder / str(name)).with_suffix(".spare")
+    new = (folder / str(name)).with_suffix(END)
     with open(new, "wb") as file:
         file.write(data)
         file.flush()
