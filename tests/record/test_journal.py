@@ -1,10 +1,12 @@
 """The journal of one worker: what it takes it keeps, what it calls durable is on the disk, what it refuses it says."""
 
+import ctypes
 import os
 import select
 import struct
 import time
 from collections.abc import Callable, Iterator
+from mmap import ACCESS_COPY, mmap
 from pathlib import Path
 
 import pytest
@@ -260,6 +262,33 @@ def test_a_journal_that_is_not_written_away_fills_up(opened: Open) -> None:
     assert fill(journal, new=False) == 5
     assert journal.drain(5)
     assert journal.append(bytes(1000), new=True) == 21
+
+
+def test_who_follows_a_journal_leaves_nothing_of_it_in_the_page_cache(opened: Open, tmp_path: Path) -> None:
+    """There a page that is being read is locked, and a commit waits for it."""
+    try:
+        os.close(os.open(tmp_path, os.O_TMPFILE | os.O_RDWR | os.O_DIRECT))
+    except OSError:
+        pytest.skip("this file system has nothing but its page cache")
+    journal, tail = opened(), Tail(tmp_path, 1, 1)
+    followed = []
+    for number in range(1, 41):
+        assert journal.append(b"%d." % number + bytes(400)) == number
+        assert journal.drain(5)
+        followed += tail.read()
+        assert [path.name for _, path in segments.listing(tmp_path) if cached(path)] == []
+    tail.close()
+    assert [seq for seq, _ in followed] == list(range(1, 41))
+
+
+def cached(path: Path) -> int:
+    """How many pages of a file are in the page cache."""
+    with open(path, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_COPY) as whole:
+        pages = ctypes.create_string_buffer(-(-len(whole) // 4096))
+        start = ctypes.c_char.from_buffer(whole)
+        assert ctypes.CDLL(None).mincore(ctypes.byref(start), ctypes.c_size_t(len(whole)), pages) == 0
+        del start
+    return sum(page & 1 for page in pages.raw)
 
 
 def test_best_effort_counts_what_it_drops(opened: Open, tmp_path: Path) -> None:

@@ -55,7 +55,8 @@ def write_ring(folder: Path, durable: int, boot: bytes | None = None) -> Path:
     path = folder / "0003-000000000042.ring"
     data = bytearray(8192)
     struct.pack_into("<8sIIQQ16sQ", data, 0, b"TGRING01", WORKER, 0, EPOCH, 4096, boot or ring.boot(), 1)
-    struct.pack_into("<QQQQQ", data, 128, 1, 0, 0, 0, durable)
+    tail = sum(8 + len(record) for record in RECORDS[:durable])
+    struct.pack_into("<QQQQQ", data, 128, 1, 0, 0, tail, durable)
     path.write_bytes(data)
     return path
 

@@ -6,9 +6,12 @@ record that it holds itself; and, in the segment that is still written, the dura
 beyond that may be visible in the page cache and yet not be there after a power cut.
 """
 
+import errno
+import fcntl
 import os
 import re
 from collections.abc import Iterator
+from mmap import mmap
 from pathlib import Path
 from struct import Struct as Layout
 from typing import ClassVar, Final, Literal, NamedTuple
@@ -32,6 +35,7 @@ MOST_RECORD: Final = 65_535  # what the log's entry bundles can hold
 MOST_WORKER, MOST_EPOCH, MOST_NUMBER = 9_999, 10**12 - 1, 10**8 - 1  # so that names sort
 MOST_SEQ: Final = 2**64 - 1
 CHUNK: Final = 1 << 20
+BLOCK: Final = 4096  # what a disk reads and writes at least
 
 NAME: Final = re.compile(r"(\d{4})-(\d{12})-(\d{8})\.segment")
 
@@ -173,9 +177,11 @@ def _seal_at(data: bytes, at: int, seq: int, key: int) -> Literal["next", "end",
 
 def sealed(path: Path) -> Literal["next", "end"] | None:
     """What the last bytes of a file say, if they are a seal's; only reading it says whether the segment is whole."""
-    with open(path, "rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - SEAL.size))
-        return _seal_of(file.read())
+    file = _opened(path)
+    try:
+        return _seal_of(_read_at(file, SEAL.size, max(0, os.fstat(file).st_size - SEAL.size)))
+    finally:
+        os.close(file)
 
 
 def _seal_of(last: bytes) -> Literal["next", "end"] | None:
@@ -200,8 +206,38 @@ def header(data: bytes, path: Path) -> Header:
 
 def read_header(path: Path) -> Header:
     """Only the header of a segment."""
-    with open(path, "rb") as file:
-        return header(file.read(HEADER.size), path)
+    file = _opened(path)
+    try:
+        return header(_read_at(file, HEADER.size, 0), path)
+    finally:
+        os.close(file)
+
+
+def _opened(path: Path) -> int:
+    """A segment that may still be written, to be read past the page cache where the file system allows it.
+
+    A page that is being read is locked, and a commit that writes it waits: on a full core for as long as whoever reads
+    it is not given the core, half a second and more.
+    """
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _read_at(file: int, length: int, at: int) -> bytes:
+    start, end = at // BLOCK * BLOCK, (at + length + BLOCK - 1) // BLOCK * BLOCK
+    with mmap(-1, end - start) as room:
+        try:
+            got = os.preadv(file, [room], start)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            fcntl.fcntl(file, fcntl.F_SETFL, 0)  # its file system takes the flag, and nothing that is read by it
+            got = os.preadv(file, [room], start)
+        return room[at - start : min(got, at - start + length)]
 
 
 def read(path: Path) -> Segment:
@@ -261,6 +297,7 @@ class Tail:
         self._number = -1
         self._at = 0  # the byte where record `_next` stands
         self._next = 0
+        self._bytes: int | None = None  # of all entries before it, as the ring counts them; None: not known yet
 
     def read(self, most: int = CHUNK) -> list[Entry]:
         """What became durable since the last call, from about `most` bytes; nothing when there is nothing new."""
@@ -279,7 +316,10 @@ class Tail:
 
     def _step(self, most: int) -> tuple[bool, list[Entry]]:
         """Reads on in the open segment: whether it came further, and the new records."""
-        limit = self._durable()  # asked first: without a follower afterwards, so much is in this segment
+        said = ring.read(self._ring)  # asked first: without a follower afterwards, so much is in this segment
+        limit = 0 if said is None else said.durable
+        if said is not None and limit == self._next - 1:
+            self._bytes = said.tail
         after = self._follower()
         if after is not None:
             limit = after - 1
@@ -288,7 +328,9 @@ class Tail:
         elif limit < self._next:
             self.more = False
             return False, []
-        data = os.pread(self._file, most, self._at)
+        if said is not None and self._bytes is not None and limit <= said.durable:
+            most = min(most, said.tail - self._bytes + SEAL.size)
+        data = _read_at(self._file, most, self._at)
         found = scan(data, 0, self._next, self._key)
         whole = found.stop in ("next", "end")
         last = self._next + len(found.records) - 1
@@ -296,8 +338,10 @@ class Tail:
             raise Damaged(self.path or self._folder, self._at + found.end, f"record {last + 1} is not whole")
         records = found.records if whole else found.records[: max(0, limit + 1 - self._next)]
         new = [Entry(seq, record) for seq, record in enumerate(records, self._next) if seq > self.seq]
+        length = sum(map(len, records)) + ENTRY.size * len(records)
         self._next += len(records)
-        self._at += sum(map(len, records)) + ENTRY.size * len(records)
+        self._at += length
+        self._bytes = None if self._bytes is None else self._bytes + length
         self.seq = max(self.seq, self._next - 1)
         self.more = self._next <= limit
         if found.stop == "end":
@@ -316,10 +360,6 @@ class Tail:
         except FileNotFoundError:
             return None
 
-    def _durable(self) -> int:
-        found = ring.read(self._ring)
-        return found.durable if found is not None else 0
-
     def _first(self) -> bool:
         """Opens the segment that holds the record after `seq`."""
         best = None
@@ -332,14 +372,16 @@ class Tail:
     def _open(self, number: int) -> bool:
         path = self._folder / str(Name(self._worker, self._epoch, number))
         try:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            file = _opened(path)
         except FileNotFoundError:
             return False
         self.close()
         self._file, self._number, self.path = file, number, path
-        head = header(os.pread(file, HEADER.size, 0), path)
+        head = header(_read_at(file, HEADER.size, 0), path)
         if head.first > self.seq + 1:
             raise Damaged(path, 0, f"it begins with record {head.first}, and {self.seq + 1} is nowhere")
+        if head.first != self._next:
+            self._bytes = 0 if head.first == 1 else None
         self._at, self._next = HEADER.size, head.first
         return True
 
