@@ -67,7 +67,7 @@ static uint64_t period;
 static int poll_fd, measuring, ending;
 static int busy, alive;  /* connections with an answer under way; connections not failed */
 static uint64_t answers, events, errors;
-static char first_error[200];
+static char first_error[400];
 static samples first_bytes, latencies, delays;
 
 static uint64_t now(void) {
@@ -193,12 +193,15 @@ static void see_event(conn *c, uint64_t t) {
     if (stamp) add(&delays, t - strtoull(stamp + sizeof STAMP - 1, NULL, 16));
 }
 
-/* A whole line of the head or of the framing; the state says which. */
-static void see_line(conn *c, uint64_t t) {
+/* A whole line of the head or of the framing; the state says which. `rest` is what was read with it. */
+static void see_line(conn *c, uint64_t t, const char *rest) {
     const char *line = c->frame.text;
     switch (c->state) {
     case STATUS:
-        if (strncmp(line, "HTTP/1.1 200 ", 13)) return fail(c, "answered `%.60s`", line);
+        if (strncmp(line, "HTTP/1.1 200 ", 13)) {
+            const char *body = strstr(rest, "\r\n\r\n");
+            return fail(c, "answered `%.60s` %.300s", line, body ? body + 4 : "");
+        }
         c->state = FIELD;
         break;
     case FIELD:
@@ -252,7 +255,7 @@ static void see(conn *c, const char *at, const char *end, uint64_t t) {
     while (at < end && c->fd >= 0) {
         if (c->state == IDLE) return fail(c, "%zu bytes came after an answer", (size_t)(end - at));
         if (c->state != CHUNK && c->state != BODY) {
-            if (take_line(c, &c->frame, &at, end)) see_line(c, t);
+            if (take_line(c, &c->frame, &at, end)) see_line(c, t, at);
             continue;
         }
         size_t n = (uint64_t)(end - at) < c->left ? (size_t)(end - at) : c->left;
@@ -268,10 +271,11 @@ static void receive(conn *c, uint32_t happened) {
     static char bytes[256 * 1024];
     if (happened & EPOLLOUT) send_rest(c);
     if (c->fd < 0 || !(happened & ~EPOLLOUT)) return;
-    ssize_t n = read(c->fd, bytes, sizeof bytes);
+    ssize_t n = read(c->fd, bytes, sizeof bytes - 1);
     if (n < 0 && errno == EAGAIN) return;
     if (n < 0) return fail(c, "a connection broke: %s", strerror(errno));
     if (n == 0) return fail(c, "a connection was closed %s", c->state == IDLE ? "between answers" : "within an answer");
+    bytes[n] = 0; /* for who prints them */
     see(c, bytes, bytes + n, now());
 }
 

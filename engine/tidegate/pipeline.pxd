@@ -44,8 +44,9 @@ cdef class Pipeline:
     cdef object _threads
     cdef Py_ssize_t _buffered, _most
 
-    @cython.locals(now=Snapshot, call=Call, caller=Caller, met=Met)
     cpdef begin(self, Connection client, Request request)
+    @cython.locals(now=Snapshot, call=Call, caller=Caller, met=Met)
+    cpdef go(self, Connection client, Request request, bytes run)
     @cython.locals(passage=Passage, account=Account)
     cpdef _go_on(self, Snapshot now, Connection client, Call call, Caller caller, known)
     @cython.locals(meters=Meters, call=Call)

@@ -100,8 +100,17 @@ class Pipeline:
     # the path of a call
 
     def begin(self, client: Connection, request: Request) -> None:
-        """accept has read a request; this brings it to the provider."""
+        """accept has read a request; this brings it to the provider, once there is room to record it."""
         run = self.new_run()
+        if self._evidence.crowded():
+            room = Room(self, client, request, run)
+            if self._evidence.wait_for_room(room):
+                client.answering = room
+                return
+        self.go(client, request, run)
+
+    def go(self, client: Connection, request: Request, run: bytes) -> None:
+        """Whose call it is, and what it asks for."""
         now = self.snapshot
         met = client.met
         if not isinstance(met, Met):
@@ -396,6 +405,27 @@ class Aside:
         if not self.over:
             self.over = True
             self._client.refuse(error, self._run)
+
+
+class Room(Aside):
+    """A call that begins when the disk has caught up: a pause of the disk delays calls, and refuses none."""
+
+    def __init__(self, pipeline: Pipeline, client: Connection, request: Request, run: bytes) -> None:
+        super().__init__(client, run)
+        self._pipeline = pipeline
+        self._request = request
+
+    def release(self) -> None:
+        """It has."""
+        if not self.over:
+            self._client.answering = None
+            self._pipeline.go(self._client, self._request, self._run)
+
+    def lost(self, error: TidegateError) -> None:
+        """It does not."""
+        if not self.over:
+            self._pipeline.refused(error)
+            self.shut(error)
 
 
 class Answer(Aside):

@@ -304,9 +304,9 @@ def test_loaded_policies_are_on_record(tmp_path: Path, policies: Path) -> None:
     assert [(record.before, record.policy) for record in loaded] == [(b"", digests[0]), tuple(digests)]
 
 
-def tracing(pid: int) -> subprocess.Popen[str]:
-    """Every flush of a process fails until this is ended."""
-    command = ["strace", "-f", "-p", str(pid), "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO"]
+def tracing(pid: int, what: str = "error=EIO") -> subprocess.Popen[str]:
+    """Every flush of a process fails until this is ended, or what else is to happen to it."""
+    command = ["strace", "-f", "-p", str(pid), "-e", "trace=fdatasync", "-e", f"inject=fdatasync:{what}"]
     traced = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert traced.stderr is not None
     line = traced.stderr.readline()
@@ -344,11 +344,57 @@ def test_an_answer_whose_record_fails_ends_as_an_error(tmp_path: Path) -> None:
     assert all(kinds == ["Intent", "Outcome"] for kinds in map(said.kinds, said.of))
 
 
+SMALL_BUFFER = """
+import functools
+from tidegate.serve import worker
+worker.Journal = functools.partial(worker.Journal, buffer=1 << 16)
+"""
+
+
+def with_small_buffer(folder: Path) -> dict[str, str]:
+    """The environment of a gateway whose workers' journals have a buffer for some eighty calls."""
+    path = folder / "path"
+    path.mkdir()
+    (path / "sitecustomize.py").write_text(SMALL_BUFFER)
+    return {"PYTHONPATH": os.pathsep.join([str(path), *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is absent")
+def test_a_disk_that_pauses_delays_calls_and_refuses_none(tmp_path: Path) -> None:
+    """In each pause come more calls than the buffer has room for."""
+    gateway = Gateway(tmp_path, '[record]\nevidence = "async"\n', env=with_small_buffer(tmp_path)).start()
+    runs = set()
+
+    def ask(_: int) -> None:
+        told = gateway.ask(post(chat()))
+        assert told.status == 200, told
+        runs.add(told.fields[RUN])
+
+    try:
+        assert gateway.ask(post(chat())).status == 200
+        (worker,) = gateway.worker_pids()
+        traced = tracing(worker, "delay_enter=250000")
+        try:
+            with ThreadPoolExecutor(16) as pool:
+                list(pool.map(ask, range(500)))
+        finally:
+            traced.terminate()
+            traced.wait()
+            assert traced.stderr is not None
+            traced.stderr.close()
+    finally:
+        assert gateway.stop() == 0, gateway.log
+    said = Said(tmp_path / ".tidegate")
+    assert len(runs) == 500
+    assert all(said.kinds(run) == ["Intent", "Outcome"] for run in runs)
+
+
 def test_best_effort_lets_pass_and_says_what_is_missing(tmp_path: Path, small_disk: Path) -> None:
-    gateway = Gateway(tmp_path, '[record]\naudit = "best_effort"\nevidence = "async"\n')
+    settings = '[record]\naudit = "best_effort"\nevidence = "async"\n'
+    gateway = Gateway(tmp_path, settings, env=with_small_buffer(tmp_path))
     gateway.file.write_text(f'data = "{small_disk / "data"}"\n' + gateway.file.read_text())
     gateway.start()
-    callers, calls = 8, 2000
+    callers, calls = 8, 200
     try:
         assert gateway.ask(post(chat())).status == 200  # whom it has not met yet, it could not name
         filler = fill(small_disk)

@@ -13,6 +13,7 @@ cdef extern from "journal.h" nogil:
         RingHeader* ring
     uint64_t c_append "append"(CJournal*, const void*, uint32_t, uint64_t)
     void c_wake "wake"(CJournal*)
+    int is_crowded(CJournal*)
     int is_idle(CJournal*)
     int is_stale(CJournal*, int64_t)
     int is_short(CJournal*)
@@ -39,6 +40,7 @@ cdef class Journal:
     cpdef unsigned long long append(self, bytes record, bint new=*) except? 0
     cdef unsigned long long take(self, const void* record, Py_ssize_t length, bint new) except? 0
     cdef unsigned long long following(self) except 0
+    cpdef bint crowded(self) except? -1
     cpdef bint idle(self) except? -1
     cpdef bint want(self, unsigned long long seq) except? -1
     cpdef bint turn(self) except? -1

@@ -39,6 +39,8 @@ class Journal:
         so that what has begun can still be recorded; any other one only when the ring is full. Under `best_effort`
         nothing is refused: what finds no room is dropped and counted, and 0 returned.
         """
+    def crowded(self) -> bool:
+        """Whether half of the buffer waits for the disk, under `required`: what is new had better wait."""
     def idle(self) -> bool:
         """Whether the writer sleeps, and does not come to commit what is appended before it is woken."""
     def want(self, seq: int) -> bool:

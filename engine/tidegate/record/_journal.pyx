@@ -118,6 +118,10 @@ cdef class Journal:
         """The seq of the next record."""
         return self.opened().last + 1
 
+    cpdef bint crowded(self) except? -1:
+        cdef CJournal* c = self.opened()
+        return self.required and is_crowded(c)
+
     cpdef bint idle(self) except? -1:
         return is_idle(self.opened())
 

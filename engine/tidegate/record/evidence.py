@@ -203,6 +203,14 @@ class Evidence:
         self._soon()
         return True
 
+    def crowded(self) -> bool:
+        """Whether the disk is so far behind that new calls had better wait."""
+        return self._journal.crowded()
+
+    def wait_for_room(self, waiting: Waiting) -> bool:
+        """The same as `wait`, until everything recorded so far is durable."""
+        return self.wait(self._journal.appended, waiting)
+
     def _rouse(self) -> None:
         """A record comes. Who waits for others may have to be told, and a writer that has gone to sleep be woken; one
         that is awake, or sleeps only until others ride along, finds it by itself.

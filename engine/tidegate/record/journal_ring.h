@@ -146,6 +146,8 @@ static inline void wake(Journal *j) {
     pthread_cond_signal(&j->work);
 }
 
+static inline int is_crowded(Journal *j) { return 2 * (j->head - LOAD(j->tail)) > j->size; }
+
 static inline int is_idle(Journal *j) { return LOAD(j->asleep) == IDLE; }
 
 static inline int is_stale(Journal *j, int64_t limit) {
