@@ -394,7 +394,7 @@ def test_best_effort_lets_pass_and_says_what_is_missing(tmp_path: Path, small_di
     gateway = Gateway(tmp_path, settings, env=with_small_buffer(tmp_path))
     gateway.file.write_text(f'data = "{small_disk / "data"}"\n' + gateway.file.read_text())
     gateway.start()
-    callers, calls = 8, 200
+    callers, calls = 8, 1500
     try:
         assert gateway.ask(post(chat())).status == 200  # whom it has not met yet, it could not name
         filler = fill(small_disk)
