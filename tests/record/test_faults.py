@@ -324,7 +324,7 @@ os._exit(0)
         ("pwrite64", "EIO", "12+7"),
         ("pwrite64", "ENOSPC", "9+5"),
         ("renameat", "EIO", "2+2"),
-        ("fsync", "EIO", "3+2"),
+        ("fsync", "EIO", "2+2"),
         ("ftruncate", "EIO", "1+2"),
         ("fallocate", "ENOSPC", "3+2"),
     ],

@@ -81,7 +81,7 @@ static int make_spare(Journal *j, uint64_t number, int *file, uint64_t *size) {
         if (!error && ((at + ZEROS) % FLUSHED == 0 || at + ZEROS >= *size)) error = flush(*file);
         if (!error && closing(j) == ENDED) error = ECANCELED;
     }
-    if (!error && fsync(j->folder)) error = errno;
+    if (!error && number && fsync(j->folder)) error = errno; /* the first is a segment before anything counts */
     if (error) {
         close(*file);
         unlinkat(j->folder, name, 0);
