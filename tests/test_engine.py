@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -725,6 +726,34 @@ def test_a_long_prompt_is_counted_beside_the_loop(shared: Engine) -> None:
 
 
 # processes
+
+
+MANY = """
+import functools, sys
+from pathlib import Path
+from tests.embedded import begin, opened
+from tidegate.record import writer
+writer.Journal = functools.partial(writer.Journal, buffer=1 << 16)
+with opened(Path(sys.argv[1]), evidence="async") as engine:
+    for _ in range(300):
+        run = begin(engine)
+        run.end()
+        print(run.id)
+"""
+
+
+def test_a_disk_that_pauses_delays_calls_and_refuses_none(tmp_path: Path) -> None:
+    """In each pause come more calls than the buffer has room for."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is absent")
+    command = ["strace", "-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=250000"]
+    command += [sys.executable, "-c", MANY, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "Operation not permitted" in ran.stderr:
+        pytest.skip("tracing is not allowed here")
+    assert ran.returncode == 0, ran.stderr
+    found = Said(tmp_path)
+    assert [found.kinds(run) for run in ran.stdout.split()] == [["Intent", "Outcome"]] * 300
 
 
 CHILD = """

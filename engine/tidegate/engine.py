@@ -214,6 +214,9 @@ class Engine:
         with self.turns:
             self._check()
             known = self._evidence.at_hand(caller)
+            behind = self._evidence.behind()
+        if behind:
+            yield behind
         if known is None:
             known = yield partial(self._meet, caller)
         account = Account(self._evidence, call, known, self._settings.record.evidence)

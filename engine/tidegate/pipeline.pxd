@@ -44,6 +44,7 @@ cdef class Pipeline:
     cdef object _threads
     cdef Py_ssize_t _buffered, _most
 
+    @cython.locals(behind=cython.ulonglong)
     cpdef begin(self, Connection client, Request request)
     @cython.locals(now=Snapshot, call=Call, caller=Caller, met=Met)
     cpdef go(self, Connection client, Request request, bytes run)

@@ -102,9 +102,10 @@ class Pipeline:
     def begin(self, client: Connection, request: Request) -> None:
         """accept has read a request; this brings it to the provider, once there is room to record it."""
         run = self.new_run()
-        if self._evidence.crowded():
+        behind = self._evidence.behind()
+        if behind:
             room = Room(self, client, request, run)
-            if self._evidence.wait_for_room(room):
+            if self._evidence.wait(behind, room):
                 client.answering = room
                 return
         self.go(client, request, run)

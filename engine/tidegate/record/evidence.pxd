@@ -29,6 +29,6 @@ cdef class Evidence:
     cpdef begun(self, Begun run, unsigned long long seq)
     cpdef ended(self, Begun run)
     cpdef bint wait(self, seq, waiting) except -1
-    cpdef bint crowded(self) except -1
+    cpdef unsigned long long behind(self) except? 1
     cdef _rouse(self)
     cdef _soon(self)

@@ -203,13 +203,9 @@ class Evidence:
         self._soon()
         return True
 
-    def crowded(self) -> bool:
-        """Whether the disk is so far behind that new calls had better wait."""
-        return self._journal.crowded()
-
-    def wait_for_room(self, waiting: Waiting) -> bool:
-        """The same as `wait`, until everything recorded so far is durable."""
-        return self.wait(self._journal.appended, waiting)
+    def behind(self) -> int:
+        """The record for which new calls had better wait, as the disk is late; 0 when it is not."""
+        return self._journal.appended if self._journal.crowded() else 0
 
     def _rouse(self) -> None:
         """A record comes. Who waits for others may have to be told, and a writer that has gone to sleep be woken; one
