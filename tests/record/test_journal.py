@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+import platform
+import re
 import select
 import struct
 import time
@@ -279,6 +281,25 @@ def test_who_follows_a_journal_leaves_nothing_of_it_in_the_page_cache(opened: Op
         assert [path.name for _, path in segments.listing(tmp_path) if cached(path)] == []
     tail.close()
     assert [seq for seq, _ in followed] == list(range(1, 41))
+
+
+def test_who_commits_takes_short_turns_of_its_core(opened: Open) -> None:
+    if tuple(map(int, platform.release().split(".")[:2])) < (6, 12):
+        pytest.skip("this kernel gives all threads the same turns")
+    before = set(os.listdir("/proc/self/task"))
+    opened()
+
+    def turns() -> dict[str, str]:
+        said = {task: Path("/proc/self/task", task, "sched") for task in os.listdir("/proc/self/task")}
+        found = {
+            task: re.search(r"se.slice *: *(\d+)", path.read_text()) for task, path in said.items() if path.exists()
+        }
+        return {task: match[1] for task, match in found.items() if match}
+
+    if not turns():
+        pytest.skip("this kernel does not say which turns a thread takes")
+    assert eventually(lambda: "100000" in [turn for task, turn in turns().items() if task not in before])
+    assert "100000" not in [turn for task, turn in turns().items() if task in before]
 
 
 def cached(path: Path) -> int:

@@ -10,6 +10,8 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,6 +40,7 @@ enum {
 };
 static const uint32_t SEALED = 0xFFFFFFFF;
 static const int64_t LAZY = 5000000;   /* ns that an entry rides along for when nobody waits for it */
+static const int64_t SHORT_TURN = 100000; /* ns of a core at a time, the least that can be asked for */
 static const int64_t RETRY = 50000000; /* ns between attempts after a failure */
 
 typedef struct {
