@@ -285,6 +285,13 @@ try: opened({options})
 except OSError as why: print(json.dumps([why.errno, os.listdir(sys.argv[1]), os.listdir(sys.argv[2])]))
 """
             assert told(code, (disk, disk)) == [errno.ENOSPC, [], []]
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        code = """
+try: opened(buffer=1 << 20)
+except OSError as why: print(json.dumps([why.errno, why.filename]))
+"""
+        assert told(code, (elsewhere, disk)) == [errno.ENOSPC, str(disk)]  # it is the ring that does not fit
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 

@@ -4,7 +4,7 @@ cdef extern from "journal.h" nogil:
     ctypedef struct RingHeader:
         uint64_t keep
     ctypedef struct CJournal "Journal":
-        int event
+        int event, ring_file
         uint32_t worker
         uint64_t epoch, segment_size, size, head, last, tail, durable, wanted, failures
         int64_t room

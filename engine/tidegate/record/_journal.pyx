@@ -84,12 +84,13 @@ cdef class Journal:
         with nogil:
             error = c_start(self.c, where, now)
         if error:
-            existed = error == EEXIST and self.c.ring is NULL
+            in_the_ring = self.c.ring is NULL and (self.c.ring_file >= 0 or error == EEXIST)
             let_go(self.c)
             self.c = NULL
-            if not existed:
+            if not (in_the_ring and error == EEXIST):
                 path.unlink(missing_ok=True)
-            raise OSError(error, f"the journal cannot be opened: {os.strerror(error)}", str(folder))
+            what = f"the journal cannot be opened: {os.strerror(error)}"
+            raise OSError(error, what, str(path.parent if in_the_ring else folder))
 
     cdef CJournal* opened(self) except NULL:
         if self.c is NULL:

@@ -151,10 +151,9 @@ class Worker:
 
     def _open_journal(self) -> Journal:
         record = self._settings.record
-        place = self._ledger.journal
         try:
             return Journal(
-                place,
+                self._ledger.journal,
                 self._number,
                 self._epoch,
                 memory=memory_of(self._ledger),
@@ -163,7 +162,7 @@ class Worker:
                 stale=record.stale,
             )
         except OSError as error:
-            raise StartError(f"the journal in `{place}` cannot be opened: {(error.strerror or '').lower()}") from None
+            raise StartError(f"{error.strerror} (`{error.filename}`)") from None
 
     def _snapshot(self) -> Snapshot:
         meters = Meters(self._registry, self._calibration, self._prices, self._settings.forward.event)
