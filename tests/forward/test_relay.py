@@ -285,6 +285,7 @@ def test_what_breaks_http_is_a_502_and_its_connection_is_closed(place: Place, no
         ("the stream closes", Script((STREAM + CHUNKED, b"a\r\ndata: 1\n\nX\r\n"[:15]), True), b"data: 1\n\n"),
         ("half an event", Script((STREAM + CHUNKED, b"c\r\ndata: 1\n\ndat\r\n"), True), b"data: 1\n\n"),
         ("a chunk without a size", Script((STREAM + CHUNKED, b"9\r\ndata: 1\n\n\r\n", b"x\r\n")), b"data: 1\n\n"),
+        ("the same at once", Script((STREAM + CHUNKED + b"9\r\ndata: 1\n\n\r\nx\r\n",)), b"data: 1\n\n"),
         ("a chunk too long", Script((STREAM + CHUNKED, b"9\r\ndata: 1\n\n\r\n", b"1\r\ndata")), b"data: 1\n\n"),
         ("the end is no end", Script((STREAM + CHUNKED, b"9\r\ndata: 1\n\n\r\n", b"0\r\n\rX")), b"data: 1\n\n"),
         (

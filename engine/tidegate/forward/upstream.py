@@ -97,7 +97,10 @@ class Upstream:
             body = self._body = Body(head)
         payload = body.take(read, offset, size)
         if body.broken:
-            self._fail(UpstreamMalformed("the upstream's answer breaks its framing"))
+            if payload:
+                relay.receive(payload, False)  # what came before the break
+            if self.relay is not None:
+                self._fail(UpstreamMalformed("the upstream's answer breaks its framing"))
         elif body.done:
             self._release()
             relay.receive(payload, True)
