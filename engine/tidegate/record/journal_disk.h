@@ -8,6 +8,7 @@
  * made the spare's name durable, and recovery knows a segment that has still, or again, that name.
  */
 #include "journal_ring.h"
+#include "turns.h"
 
 static void name_of(Journal *j, uint64_t number, const char *kind, char *name) {
     snprintf(name, 64, "%04u-%012llu-%08llu.%s", j->worker, (unsigned long long)j->epoch, (unsigned long long)number, kind);
@@ -294,22 +295,11 @@ static void tell_of_failure(Journal *j, int error) {
 }
 
 /* A commit is two short waits for the disk, and after each of them the writer wants a core that its loop keeps busy. Who
- * asks for short turns is given the core at once, by a kernel that knows of it (Linux 6.12); others do not mind. */
-static void take_short_turns(void) {
-    struct {
-        uint32_t size, policy;
-        uint64_t flags;
-        int32_t nice;
-        uint32_t priority;
-        uint64_t runtime, deadline, period;
-    } how = {.size = sizeof how, .nice = getpriority(PRIO_PROCESS, 0), .runtime = SHORT_TURN};
-    syscall(SYS_sched_setattr, 0, &how, 0);
-}
-
+ * asks for short turns is given it at once. */
 static void *write_on(void *argument) {
     Journal *j = argument;
     int error = 0;
-    take_short_turns();
+    take_turns(SHORT_TURN);
     while (wait_for_work(j) && !(error && closing(j))) {
         error = commit(j);
         if (error) {

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from tidegate.errors import StartError
+from tidegate.record._turns import take_turns
 from tidegate.record.places import Places
 from tidegate.serve.aside import aside
 from tidegate.serve.channel import Channel, Message
@@ -18,6 +19,7 @@ from tidegate.settings import Settings
 
 SHARED = Path("/dev/shm")  # noqa: S108 - a folder of our own in it, closed to others
 BEHIND = 5  # niceness: on a busy core calls go first, and a quarter of it still takes in what they record
+TURN = 0.0005  # seconds of a core at a time: so long a call waits when its worker wants the core back
 Taken = Callable[[Mapping[tuple[int, int], int]], None]  # told how far journals are in the log
 
 
@@ -88,6 +90,7 @@ def write(ledger: Places, channel: Channel, taken: Taken) -> None:
     for each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     os.nice(BEHIND)
+    take_turns(TURN)
 
     def say(words: str) -> None:
         channel.send(Message("say", words=words))
