@@ -157,7 +157,7 @@ ONE, TWO, THREE, FOUR = records(0, 1, 4)
         ([ONE, gap(2, 1), FOUR], ["entry 1: records 2 to 2 of worker 0, epoch 1 are stated as missing",
                                   "entry 2: records 3 to 3 of worker 0, epoch 1 are not there"]),
         ([ONE, gap(0, 7, "dropped"), TWO], ["entry 1: 7 records of worker 0, epoch 1 were dropped"]),
-        ([ONE, b"rubbish", TWO], ["entry 1: not a leaf of this format: ValidationError"]),
+        ([ONE, b"rubbish", TWO], ["entry 1: not a leaf of this format"]),
         ([msgspec.msgpack.encode(Outcome(epoch=1, seq=1, run=bytes(13), model="m" * 2048))],
          ["entry 0: it has 2143 bytes, and 2048 are allowed"]),
     ],

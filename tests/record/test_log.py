@@ -13,10 +13,11 @@ import pytest
 
 from tests.record.logs import KEY, LATTICE_KEY, NOW, ORIGIN, WITNESS_KEY, Place, entries, make, public
 from tidegate.record import durable, tiles
+from tidegate.record._hashes import root_hash
 from tidegate.record.checkpoints import Checkpoint, parse_checkpoint
 from tidegate.record.keys import PrivateKey
 from tidegate.record.log import Log, LogError
-from tidegate.record.merkle import EMPTY_ROOT, leaf_hash, root_hash
+from tidegate.record.merkle import EMPTY_ROOT, leaf_hash
 from tidegate.record.notes import open_note, sign, split_note
 from tidegate.record.store import CheckpointStore, StoreConflict
 from tidegate.record.verify import verify_log

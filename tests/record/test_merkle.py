@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegate.record._hashes import leaf_hashes, root_hash
 from tidegate.record.merkle import (
     EMPTY_ROOT,
     Edge,
@@ -15,7 +16,6 @@ from tidegate.record.merkle import (
     inclusion_proof,
     leaf_hash,
     node_hash,
-    root_hash,
     verify_consistency,
     verify_inclusion,
 )
@@ -294,3 +294,14 @@ def test_no_inclusion_proof_is_made_for_what_is_not_in_the_tree(index: int, size
 def test_no_consistency_proof_is_made_where_there_is_none(old: int, new: int) -> None:
     with pytest.raises(ProofError):
         consistency_proof(TREE.node, old, new)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=5))
+def test_many_entries_are_hashed_as_one_is(entries: list[bytes]) -> None:
+    assert leaf_hashes(entries) == [leaf_hash(entry) for entry in entries]
+
+
+def test_only_hashes_have_a_root() -> None:
+    for wrong in (b"", b"x" * 31, b"x" * 33):
+        with pytest.raises(ValueError, match="32 bytes"):
+            root_hash([bytes(32), wrong])

@@ -14,9 +14,10 @@ import pytest
 from tests.record.logs import KEY, NOW, ORIGIN, Place, public
 from tests.record.power import Disk, Note, recorded
 from tidegate.errors import TidegateError
+from tidegate.record._hashes import root_hash
 from tidegate.record.checkpoints import parse_checkpoint
 from tidegate.record.log import Log
-from tidegate.record.merkle import leaf_hash, root_hash
+from tidegate.record.merkle import leaf_hash
 from tidegate.record.notes import split_note
 from tidegate.record.store import CheckpointStore
 from tidegate.record.verify import verify_log

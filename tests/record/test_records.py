@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.record import statements
 from tests.record.statements import BEGAN, ONE_OF_EACH, RUN, records, stamp
 from tidegate.model import Decision, Reason, Usage
+from tidegate.record._leaf import head
 from tidegate.record.leaves import (
     MOST_CODES,
     MOST_DRAWS,
@@ -21,12 +22,10 @@ from tidegate.record.leaves import (
     decided,
     decode,
     encode,
-    head,
     plain,
     raw_digest,
     raw_run,
     refusals,
-    run_of,
     used,
 )
 from tidegate.record.records import (
@@ -70,7 +69,7 @@ def test_the_head_and_the_run_are_read_without_the_rest(record: Record) -> None:
     found = head(encode(record))
     assert (found.kind, found.version) == (record.__struct_config__.tag, 2)
     assert (found.worker, found.epoch, found.seq, found.time) == (record.worker, record.epoch, record.seq, record.time)
-    assert run_of(found) == getattr(record, "run", None)
+    assert found.run == getattr(record, "run", None)
 
 
 def test_every_kind_is_there_once() -> None:
@@ -337,7 +336,7 @@ def test_a_kind_of_the_future_is_called_unknown_and_its_head_is_read() -> None:
         3,
         4,
     )
-    assert run_of(found) is None
+    assert head(leaf).run is None
 
 
 @given(records, st.lists(st.none() | st.integers(0, 9) | st.text() | st.lists(st.binary()), max_size=4))
@@ -349,7 +348,7 @@ def test_fields_of_the_future_are_passed_over(record: Record, more: list[Any]) -
 
 @given(st.binary(max_size=300))
 def test_foreign_bytes_are_one_clear_error(data: bytes) -> None:
-    for read in (decode, head, lambda leaf: run_of(head(leaf))):
+    for read in (decode, head, lambda leaf: head(leaf).run):
         with contextlib.suppress(RecordError):
             read(data)
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.record.logs import entries, make
-from tidegate.record.merkle import leaf_hash, root_hash
+from tidegate.record._hashes import root_hash
+from tidegate.record.merkle import leaf_hash
 from tidegate.record.tiles import (
     TileError,
     decode_bundle,

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from tests.record.logs import KEY, LATTICE_KEY, NOW, ORIGIN, Place, entries, entry, make, public
 from tidegate.record import rehash
+from tidegate.record._hashes import root_hash
 from tidegate.record.checkpoints import Checkpoint
 from tidegate.record.keys import PrivateKey
-from tidegate.record.merkle import EMPTY_ROOT, leaf_hash, root_hash
+from tidegate.record.merkle import EMPTY_ROOT, leaf_hash
 from tidegate.record.notes import sign
 from tidegate.record.receipts import make_receipt
 from tidegate.record.tiles import decode_bundle, encode_bundle, tile_path

@@ -14,12 +14,12 @@ from msgspec.structs import fields
 from tidegate.cli.ledger import LedgerError, json_text, plain, run_id, signer
 from tidegate.cli.naming import Names
 from tidegate.cli.tail import dollars, endings, memory_of, moment, span
+from tidegate.record._leaf import head as head_of
 from tidegate.record.checkpoints import CheckpointError
 from tidegate.record.following import log_size, waiting
 from tidegate.record.index import IndexUnusable, Reader
 from tidegate.record.layout import Layout
-from tidegate.record.leaves import decode, run_of
-from tidegate.record.leaves import head as head_of
+from tidegate.record.leaves import decode
 from tidegate.record.merkle import ProofError
 from tidegate.record.notes import NoteError
 from tidegate.record.receipts import check_receipt, make_receipt
@@ -118,7 +118,7 @@ def _in_log(found: Layout, run: bytes) -> list[Found]:
         pass  # it is being made: then all entries are looked at
     for index, leaf in leaves_of(found.log, log_size(found.log), indexed):
         try:
-            if run_of(head_of(leaf)) == run:
+            if head_of(leaf).run == run:
                 indexes.append(index)
         except RecordError:
             continue

@@ -12,7 +12,8 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tidegate.record.leaves import decode, encode, head, run_of
+from tidegate.record._leaf import head
+from tidegate.record.leaves import decode, encode
 from tidegate.record.records import Aborted, Draw, Intent, RecordError
 from tidegate.record.segments import Entry
 from tidegate.record.totals import ENDS, draws_of
@@ -104,7 +105,7 @@ def _unended(entries: Iterable[Entry], left: Left | None) -> tuple[int, list[Int
         last = seq
         try:
             found = head(leaf)
-            run = run_of(found)
+            run = found.run
             if run is None:
                 continue
             if found.kind not in ENDS:

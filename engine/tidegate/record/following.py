@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from tidegate.record import ring, segments
+from tidegate.record._leaf import head
 from tidegate.record.checkpoints import parse_checkpoint
 from tidegate.record.index import IndexUnusable, Positions, Reader
-from tidegate.record.leaves import decode, head
+from tidegate.record.leaves import decode
 from tidegate.record.notes import split_note
 from tidegate.record.places import Places
 from tidegate.record.records import SEQUENCER, UNREAD, Gap, Record, RecordError, Unknown

@@ -15,9 +15,9 @@ from msgspec import Struct, field
 
 from tidegate.errors import TidegateError
 from tidegate.record import keys, segments
+from tidegate.record._leaf import head
 from tidegate.record.index import IndexMissing, IndexUnusable, Positions, Reader, Row
 from tidegate.record.layout import Layout
-from tidegate.record.leaves import head
 from tidegate.record.records import RecordError
 from tidegate.record.rehash import Progress
 from tidegate.record.segments import Damaged, Name

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tidegate.errors import StartError, TidegateError
-from tidegate.record.leaves import decode, head, run_of
+from tidegate.record._leaf import head
+from tidegate.record.leaves import decode
 from tidegate.record.merkle import TILE_WIDTH, leaf_hash
 from tidegate.record.records import UNREAD, Gap, RecordError
 from tidegate.record.tiles import TileError, read_bundle, tile_width
@@ -127,7 +128,7 @@ class Index:
     def _take(self, at: int, leaf: bytes, rows: list[Row], positions: Positions) -> None:
         try:
             found = head(leaf)
-            run = run_of(found)
+            run = found.run
         except RecordError:
             return  # not a record: `fsck` names it
         positions[found.worker, found.epoch] = found.seq

@@ -15,10 +15,10 @@ import msgspec
 from msgspec.structs import replace
 
 from tidegate.model import Decision, Reason, Usage
+from tidegate.record._leaf import head
 from tidegate.record.records import (
     KINDS,
     LEAF,
-    OF_RUNS,
     Balance,
     Because,
     Cut,
@@ -28,7 +28,6 @@ from tidegate.record.records import (
     Record,
     RecordError,
     Refusals,
-    Run,
     Total,
     Unknown,
     Used,
@@ -44,8 +43,6 @@ BALANCES: Final = 24  # totals and positions in one leaf; there are as many leav
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
-_heads = msgspec.msgpack.Decoder(Unknown)
-_runs: msgspec.msgpack.Decoder[bytes] = msgspec.msgpack.Decoder(Run)
 
 
 # writing
@@ -205,28 +202,5 @@ def decode(leaf: bytes | memoryview) -> Record | Unknown:
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
         found = head(leaf)
         if found.kind not in KINDS:
-            return found
+            return Unknown(found.kind, found.version, found.worker, found.epoch, found.seq, found.time)
     raise RecordError(f"a leaf of kind `{found.kind}` has a field that cannot be read")
-
-
-def head(leaf: bytes | memoryview) -> Unknown:
-    """Who wrote a leaf, when, and its kind, without reading further. Raises only `RecordError`."""
-    try:
-        return _heads.decode(leaf)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"not a leaf of this format: {_short(error)}") from None
-
-
-def _short(error: Exception) -> str:
-    """What is wrong, without the bytes that are."""
-    return "nested too deep" if isinstance(error, RecursionError) else type(error).__name__
-
-
-def run_of(found: Unknown) -> bytes | None:
-    """The id of the run that a record is about; None where it is about none. Raises only `RecordError`."""
-    if found.kind not in OF_RUNS:
-        return None
-    try:
-        return _runs.decode(found.rest)
-    except ValueError:
-        raise RecordError(f"a leaf of kind `{found.kind}` has no run") from None

@@ -17,15 +17,15 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from tidegate.errors import TidegateError
 from tidegate.record import durable
+from tidegate.record._hashes import leaf_hashes
 from tidegate.record.checkpoints import Checkpoint, CheckpointError, parse_checkpoint
-from tidegate.record.merkle import EMPTY_ROOT, TILE_WIDTH, Edge, leaf_hash
+from tidegate.record.merkle import EMPTY_ROOT, TILE_WIDTH, Edge
 from tidegate.record.notes import (
     NOTE_MAX,
     NoteError,
@@ -131,7 +131,7 @@ class Log:
 
     def _take(self, entries: Sequence[bytes]) -> None:
         self._entries.extend(entries)
-        for level, index, hashes in self._edge.extend([sha256(b"\x00" + entry).digest() for entry in entries]):
+        for level, index, hashes in self._edge.extend(leaf_hashes(entries)):
             if level == 0:
                 self._write("entries", index, encode_bundle(self._entries))
                 self._entries = []
@@ -291,7 +291,7 @@ class Log:
         edge = Edge(size, levels)
         if edge.root() != self.signed.root:
             raise LogError(f"{self._behind()}: the tiles of its edge do not lead to the root that was signed")
-        if [leaf_hash(entry) for entry in entries] != edge.levels[0]:
+        if leaf_hashes(entries) != edge.levels[0]:
             raise LogError(f"{self._behind()}: the entries of its last bundle are not those of the tree")
         return edge, entries
 

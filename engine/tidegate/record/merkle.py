@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Final
 
 from tidegate.errors import TidegateError
+from tidegate.record._hashes import root_hash
 
 HASH_SIZE: Final = 32
 TILE_WIDTH: Final = 256
@@ -36,20 +37,6 @@ def leaf_hash(entry: bytes) -> bytes:
 def node_hash(left: bytes, right: bytes) -> bytes:
     """The hash of an inner node."""
     return sha256(b"\x01" + left + right).digest()
-
-
-def root_hash(hashes: Sequence[bytes]) -> bytes:
-    """The root over these neighbours: leaves, or the roots of full subtrees of one size, the last perhaps not full."""
-    if not hashes:
-        return EMPTY_ROOT
-    while len(hashes) > 1:
-        above = [
-            sha256(b"\x01" + left + right).digest() for left, right in zip(hashes[::2], hashes[1::2], strict=False)
-        ]
-        if len(hashes) % 2:
-            above.append(hashes[-1])  # a last node without a neighbour rises unchanged
-        hashes = above
-    return hashes[0]
 
 
 class Edge:

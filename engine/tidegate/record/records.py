@@ -12,7 +12,7 @@ made in `leaves.py`.
 
 from typing import Annotated, Final, TypeAlias, get_args
 
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Struct
 
 from tidegate.errors import TidegateError
 
@@ -309,13 +309,12 @@ UNREAD: Final = frozenset({"missing", "unreadable"})  # why a gap stands in the 
 OF_RUNS: Final = frozenset({"intent", "outcome", "aborted"})
 
 
-class Unknown(Struct, frozen=True, array_like=True):
-    """A record of a kind that is younger than this reader. As a type it reads the beginning of any record."""
+class Unknown(Struct, frozen=True):
+    """A record of a kind that is younger than this reader."""
 
-    kind: Code
-    version: Count
-    worker: Count
-    epoch: Count
-    seq: Count
-    time: Count
-    rest: Raw = Raw(b"\xc0")  # the field after the head: of a run's record its id
+    kind: str
+    version: int
+    worker: int
+    epoch: int
+    seq: int
+    time: int

@@ -13,8 +13,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tidegate.record._hashes import root_hash
 from tidegate.record.checkpoints import Checkpoint
-from tidegate.record.merkle import HASH_SIZE, TILE_WIDTH, Edge, root_hash
+from tidegate.record.merkle import HASH_SIZE, TILE_WIDTH, Edge
 from tidegate.record.tiles import (
     Level,
     TileError,
@@ -97,6 +98,7 @@ class Rehash:
         tile = self._tile(0, index)
         path, entries, expected = self._open(index, width)
         seen(path, self._taken, entries)
+        # by other code than the writer's: what it got wrong is seen here
         row = [sha256(b"\x00" + entry).digest() for entry in entries[:width]]
         if len(entries) != expected:
             astray = (at for at, (one, other) in enumerate(zip(row, tile or row, strict=False)) if one != other)

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from tidegate.errors import TidegateError
 from tidegate.record import ring
+from tidegate.record._scan import whole_entries
 
 MAGIC: Final = b"TGSEGMT1"
 HEADER: Final = Layout("<8sIIQQQI")  # magic, layout, worker, epoch, number, first, crc32 of what precedes
@@ -146,24 +147,8 @@ def seal(key: int, seq: int, last: bool) -> bytes:
 
 def scan(data: bytes, at: int, seq: int, key: int) -> Scan:
     """The records that stand whole and unharmed from a byte on, the first of them being `seq`."""
-    size = len(data)
-    records: list[bytes] = []
-    head, place = ENTRY.unpack_from, PLACE.pack
-    while at + ENTRY.size <= size:
-        length, crc = head(data, at)
-        start = at + ENTRY.size
-        if length == SEALED:
-            return Scan(records, at, _seal_at(data, at, seq, key))
-        if not 0 < length <= MOST_RECORD:
-            return Scan(records, at, "invalid")
-        if start + length > size:
-            break
-        record = data[start : start + length]
-        if crc32(record, crc32(place(seq, length), key)) != crc:
-            return Scan(records, at, "invalid")
-        records.append(record)
-        at, seq = start + length, seq + 1
-    return Scan(records, at, "more")
+    records, end, stop = whole_entries(data, at, seq, key)
+    return Scan(records, end, _seal_at(data, end, seq + len(records), key) if stop == "seal" else stop)
 
 
 def _seal_at(data: bytes, at: int, seq: int, key: int) -> Literal["next", "end", "more", "invalid"]:
@@ -227,17 +212,19 @@ def _opened(path: Path) -> int:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
-def _read_at(file: int, length: int, at: int) -> bytes:
+def _read_at(file: int, length: int, at: int, room: mmap | None = None) -> bytes:
+    """Reads whole blocks, as such a file wants, into `room` or a room of its own."""
     start, end = at // BLOCK * BLOCK, (at + length + BLOCK - 1) // BLOCK * BLOCK
-    with mmap(-1, end - start) as room:
+    room = room or mmap(-1, end - start)
+    with memoryview(room)[: end - start] as blocks:
         try:
-            got = os.preadv(file, [room], start)
+            got = os.preadv(file, [blocks], start)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
             fcntl.fcntl(file, fcntl.F_SETFL, 0)  # its file system takes the flag, and nothing that is read by it
-            got = os.preadv(file, [room], start)
-        return room[at - start : min(got, at - start + length)]
+            got = os.preadv(file, [blocks], start)
+    return room[at - start : min(got, at - start + length)]
 
 
 def read(path: Path) -> Segment:
@@ -298,12 +285,13 @@ class Tail:
         self._at = 0  # the byte where record `_next` stands
         self._next = 0
         self._bytes: int | None = None  # of all entries before it, as the ring counts them; None: not known yet
+        self._room = mmap(-1, CHUNK + BLOCK)  # what is read lies here; kept, for its pages would be made each time
 
     def read(self, most: int = CHUNK) -> list[Entry]:
         """What became durable since the last call, from about `most` bytes; nothing when there is nothing new."""
         new: list[Entry] = []
         while not new and not self.ended and (self._file >= 0 or self._first()):
-            progress, new = self._step(max(most, 2 * MOST_RECORD))
+            progress, new = self._step(max(min(most, CHUNK), 2 * MOST_RECORD))
             if not progress:
                 break
         return new
@@ -330,7 +318,7 @@ class Tail:
             return False, []
         if said is not None and self._bytes is not None and limit <= said.durable:
             most = min(most, said.tail - self._bytes + SEAL.size)
-        data = _read_at(self._file, most, self._at)
+        data = _read_at(self._file, most, self._at, self._room)
         found = scan(data, 0, self._next, self._key)
         whole = found.stop in ("next", "end")
         last = self._next + len(found.records) - 1

@@ -22,9 +22,10 @@ from typing import Final
 from msgspec.structs import replace
 
 from tidegate.record import ring, segments
+from tidegate.record._leaf import head
 from tidegate.record.index import Index, Positions
 from tidegate.record.layout import Layout
-from tidegate.record.leaves import balances, encode, head
+from tidegate.record.leaves import balances, encode
 from tidegate.record.records import SEQUENCER, Checkpoint, Erasure, Gap, Position, Record, RecordError
 from tidegate.record.segments import Damaged, Entry, Name, Tail
 from tidegate.record.totals import of_log
@@ -118,11 +119,12 @@ class Sequencer:
 
     def _append(self, key: Key, entries: Sequence[Entry]) -> None:
         """Each record as it is, if it says of itself what its journal says of it."""
+        worker, epoch = key
         good: list[bytes] = []
         for seq, record in entries:
             try:
                 found = head(record)
-                right = (found.worker, found.epoch, found.seq) == (*key, seq)
+                right = found.seq == seq and found.epoch == epoch and found.worker == worker
             except RecordError:
                 right = False
             if right:

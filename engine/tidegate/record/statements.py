@@ -11,8 +11,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from tidegate.record._leaf import head
 from tidegate.record.index import Positions, Row
-from tidegate.record.leaves import decode, head, run_of
+from tidegate.record.leaves import decode
 from tidegate.record.records import LEAF, UNREAD, Gap, RecordError
 from tidegate.record.rehash import Progress
 from tidegate.record.tiles import TileError, read_bundle, tile_width
@@ -62,7 +63,7 @@ class Statements:
         for at, leaf in enumerate(leaves, first):
             try:
                 found = head(leaf)
-                run = run_of(found)
+                run = found.run
             except RecordError as error:
                 self._found(f"entry {at}", error.message)
                 continue

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from tidegate.errors import TidegateError
-from tidegate.record.merkle import HASH_SIZE, TILE_WIDTH, root_hash
+from tidegate.record._hashes import root_hash
+from tidegate.record.merkle import HASH_SIZE, TILE_WIDTH
 
 ENTRY_MAX: Final = 0xFFFF  # what the two bytes of a length can say
 BUNDLE_MAX: Final = TILE_WIDTH * (ENTRY_MAX + 2)

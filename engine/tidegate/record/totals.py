@@ -14,8 +14,9 @@ from typing import Final
 import msgspec
 
 from tidegate.record import segments
+from tidegate.record._leaf import Beginning, drawn, head
 from tidegate.record.checkpoints import parse_checkpoint
-from tidegate.record.leaves import decode, head
+from tidegate.record.leaves import decode
 from tidegate.record.merkle import TILE_WIDTH
 from tidegate.record.places import Places
 from tidegate.record.records import (
@@ -28,7 +29,6 @@ from tidegate.record.records import (
     Outcome,
     RecordError,
     Total,
-    Unknown,
 )
 from tidegate.record.segments import Damaged, epoch_entries
 from tidegate.record.tiles import read_bundle, tile_width
@@ -71,17 +71,16 @@ class Totals:
         self._newest = max((each.time for each in stated), default=0)
         self.positions: Positions = {(each.worker, each.epoch): each.seq for each in places}
 
-    def take(self, leaf: bytes, found: Unknown | None = None) -> None:
+    def take(self, leaf: bytes, found: Beginning | None = None) -> None:
         """One record more, which was not taken before; `found` is its head, where that was read already."""
         try:
             found = found or head(leaf)
             self._newest = max(self._newest, found.time)
             self.positions[found.worker, found.epoch] = found.seq
             if found.kind in ENDS:
-                for draw in draws_of(leaf):
-                    if draw.end:
-                        name = draw.bucket, draw.end
-                        self._settled[name] = min(self._settled.get(name, 0) + draw.settled, MOST)
+                for bucket, end, settled in drawn(leaf):
+                    name = bucket, end
+                    self._settled[name] = min(self._settled.get(name, 0) + settled, MOST)
             elif found.kind == "gap":
                 self._pass(decode(leaf))
         except RecordError:
