@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
-COMPILED := $(shell find engine -name '*.pyx' -o -name '*.pxd') $(patsubst %.pxd,%.py,$(shell find engine -name '*.pxd'))
+COMPILED := $(shell find engine -name '*.pyx' -o -name '*.pxd' -o -name '*.h') $(patsubst %.pxd,%.py,$(shell find engine -name '*.pxd'))
 COMPILED := $(wildcard $(COMPILED))
 APT := apt-get install -y python3 python3-dev python3-venv gcc libc6-dev make
 

@@ -746,7 +746,8 @@ def test_a_disk_that_pauses_delays_calls_and_refuses_none(tmp_path: Path) -> Non
     """In each pause come more calls than the buffer has room for."""
     if shutil.which("strace") is None:
         pytest.skip("strace is absent")
-    command = ["strace", "-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=250000"]
+    command = ["strace", "-f", "-o", "/dev/null", "-e", "trace=fdatasync,io_submit"]
+    command += ["-e", "inject=io_submit:error=EAGAIN", "-e", "inject=fdatasync:delay_enter=250000"]
     command += [sys.executable, "-c", MANY, str(tmp_path)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if "Operation not permitted" in ran.stderr:

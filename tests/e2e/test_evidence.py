@@ -306,7 +306,8 @@ def test_loaded_policies_are_on_record(tmp_path: Path, policies: Path) -> None:
 
 def tracing(pid: int, what: str = "error=EIO") -> subprocess.Popen[str]:
     """Every flush of a process fails until this is ended, or what else is to happen to it."""
-    command = ["strace", "-f", "-p", str(pid), "-e", "trace=fdatasync", "-e", f"inject=fdatasync:{what}"]
+    command = ["strace", "-f", "-p", str(pid), "-e", "trace=fdatasync,io_submit"]
+    command += ["-e", "inject=io_submit:error=EAGAIN", "-e", f"inject=fdatasync:{what}"]
     traced = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert traced.stderr is not None
     line = traced.stderr.readline()

@@ -2,6 +2,7 @@
  * fails, stops halfway or takes long where it is told to. The log is read by tests/record/disks.py.
  *
  * DISK_FOLDER  the folder; DISK_LOG  where to write, if at all; DISK_LIES  of fdatasync and fsync, the one that says yes and does nothing
+ * DISK_PLAIN   no asynchronous requests: else a write that is to be durable is taken as one, done as a write and a flush
  */
 #define _GNU_SOURCE
 #undef _FILE_OFFSET_BITS
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/aio_abi.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -26,10 +28,16 @@ static int log_file = -1;
 static struct { char name[16]; int after, times, error; } fault; /* error -1: half of a write */
 static int seen, slow_ms;
 static struct { char name[16]; int calls; } counted[16];
+static int plain, pending; /* requests that were taken and not asked after */
+static struct io_event came[16];
+
+#define REAL(name, type) ((type)dlsym(RTLD_NEXT, name))
+#define syscall REAL("syscall", long (*)(long, ...))
 
 __attribute__((constructor)) static void prepare(void) {
     folder = getenv("DISK_FOLDER");
     lies = getenv("DISK_LIES");
+    plain = getenv("DISK_PLAIN") != NULL;
     if (getenv("DISK_LOG")) log_file = (int)syscall(SYS_openat, AT_FDCWD, getenv("DISK_LOG"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
@@ -100,8 +108,6 @@ static int fails(const char *function) {
     errno = fault.error;
     return 1;
 }
-
-#define REAL(name, type) ((type)dlsym(RTLD_NEXT, name))
 
 static int open_one(int directory, const char *path, int flags, mode_t mode) {
     char space[PATH_MAX];
@@ -205,3 +211,48 @@ static int unlink_one(int directory, const char *path) {
 }
 int unlinkat(int directory, const char *path, int flags) { return flags ? (int)syscall(SYS_unlinkat, directory, path, flags) : unlink_one(directory, path); }
 int unlink(const char *path) { return unlink_one(AT_FDCWD, path); }
+
+/* A write that is to be durable, done at once; what came of it is said when it is asked for. 0: of another file. */
+static int take_request(const struct iocb *one) {
+    char space[PATH_MAX];
+    int file = (int)one->aio_fildes;
+    if (!name_at(file, NULL, space)) return 0;
+    pthread_mutex_lock(&lock);
+    int refused = fails("io_submit");
+    pthread_mutex_unlock(&lock);
+    if (refused) return -1;
+    if (one->aio_lio_opcode != IOCB_CMD_PWRITE || one->aio_rw_flags != RWF_DSYNC || pending == 16) abort();
+    ssize_t wrote = write_at("pwrite", file, (const void *)(uintptr_t)one->aio_buf, one->aio_nbytes, one->aio_offset);
+    if (wrote >= 0 && sync_one("fdatasync", file)) wrote = -1;
+    pthread_mutex_lock(&lock);
+    came[pending++] = (struct io_event){.data = one->aio_data, .res = wrote < 0 ? -errno : wrote};
+    pthread_mutex_unlock(&lock);
+    return 1;
+}
+
+static int say_what_came(struct io_event *done) {
+    pthread_mutex_lock(&lock);
+    int some = pending > 0;
+    if (some) {
+        *done = came[0];
+        memmove(came, came + 1, sizeof *came * (size_t)--pending);
+    }
+    pthread_mutex_unlock(&lock);
+    return some;
+}
+
+#undef syscall
+long syscall(long number, ...) {
+    long a[6];
+    va_list more;
+    va_start(more, number);
+    for (int i = 0; i < 6; i++) a[i] = va_arg(more, long);
+    va_end(more);
+    if (number == SYS_io_setup && plain) return errno = ENOSYS, -1;
+    if (number == SYS_io_submit && a[1] == 1) {
+        int taken = take_request(*(struct iocb **)a[2]);
+        if (taken) return taken;
+    }
+    if (number == SYS_io_getevents && say_what_came((struct io_event *)a[3])) return 1;
+    return REAL("syscall", long (*)(long, ...))(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}

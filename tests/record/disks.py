@@ -44,13 +44,16 @@ def quick_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def run(code: str, disk: Path, *arguments: object, log: Path | None = None, lies: str = "", timeout: float = 60) -> str:
-    """Runs Python on the disk; what it printed. It may call `disk_fail` and the like of disk.c, as `disk.fail`..."""
+def run(code: str, disk: Path, *arguments: object, log: Path | None = None, lies: str = "", plain: bool = False) -> str:
+    """Runs Python on the disk; what it printed. It may call `disk_fail` and the like of disk.c, as `disk.fail`...
+    On a `plain` one the kernel takes no requests.
+    """
     environment = {**os.environ, "LD_PRELOAD": str(library()), "DISK_FOLDER": str(disk), "PYTHONPATH": str(ROOT)}
     environment |= {"DISK_LOG": str(log)} if log else {}
     environment |= {"DISK_LIES": lies} if lies else {}
+    environment |= {"DISK_PLAIN": "1"} if plain else {}
     command = [sys.executable, "-c", code, str(disk), *map(str, arguments)]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 

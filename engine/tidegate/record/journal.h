@@ -60,6 +60,7 @@ static inline int start(Journal *j, const char *folder, const unsigned char *boo
     j->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (j->folder < 0) return errno;
     if (posix_memalign((void **)&j->stage, BLOCK, STAGE + 2 * BLOCK)) return ENOMEM;
+    if (syscall(SYS_io_setup, 1L, &j->requests)) j->requests = 0;
     if ((j->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0) return errno;
     int error = map_ring(j, boot);
     if (!error) error = make_spare(j, 0, &file, &size);
@@ -119,6 +120,7 @@ static inline int finish(Journal *j, int64_t timeout) {
 static inline void let_go(Journal *j) {
     if (j->file >= 0) close(j->file);
     if (j->sealed_file >= 0) close(j->sealed_file);
+    if (j->requests) syscall(SYS_io_destroy, j->requests);
     free(j->stage);
     if (j->ring) munmap(j->ring, RING_HEADER + 2 * j->size);
     if (j->ring_file >= 0) close(j->ring_file);

@@ -7,27 +7,12 @@
  * a flush waits for everything that anybody on the disk is writing, 150 ms and more where it is much. The preparer has
  * made the spare's name durable, and recovery knows a segment that has still, or again, that name.
  */
-#include "journal_ring.h"
+#include "journal_write.h"
 #include "turns.h"
 
 static void name_of(Journal *j, uint64_t number, const char *kind, char *name) {
     snprintf(name, 64, "%04u-%012llu-%08llu.%s", j->worker, (unsigned long long)j->epoch, (unsigned long long)number, kind);
 }
-
-static int write_all(int file, const void *start, size_t length, uint64_t at) {
-    const unsigned char *from = start;
-    while (length) {
-        ssize_t wrote = pwrite(file, from, length, (off_t)at);
-        if (wrote < 0 && errno == EINTR) continue;
-        if (wrote <= 0) return wrote ? errno : EIO;
-        from += wrote;
-        at += (uint64_t)wrote;
-        length -= (size_t)wrote;
-    }
-    return 0;
-}
-
-static int flush(int file) { return fdatasync(file) ? errno : 0; }
 
 /* Past the page cache where the file system allows it: a commit takes two thirds of the CPU, and filling a segment half. */
 static int open_spare(Journal *j, const char *name) {
@@ -36,13 +21,13 @@ static int open_spare(Journal *j, const char *name) {
     return file < 0 && errno == EINVAL ? openat(j->folder, name, flags, 0600) : file;
 }
 
-/* Writes bytes that follow those at `at`, in whole blocks: what comes before in the first, zeros after in the last. What
- * is durable in a block is so written again, with the same bytes; a disk changes a sector whole or not at all. */
-static int write_on_from(Journal *j, int file, const void *bytes, size_t length, uint64_t at) {
+/* Makes bytes durable that follow those at `at`, in whole blocks: what comes before in the first, zeros after in the last.
+ * What is durable in a block is so written again, with the same bytes; a disk changes a sector whole or not at all. */
+static int go_on_from(Journal *j, int file, const void *bytes, size_t length, uint64_t at) {
     size_t before = at % BLOCK, all = before + length, whole = (all + BLOCK - 1) / BLOCK * BLOCK;
     memcpy(j->stage + before, bytes, length);
     memset(j->stage + all, 0, whole - all);
-    int error = write_all(file, j->stage, whole, at - before);
+    int error = write_durably(j, file, j->stage, whole, at - before);
     memmove(j->stage, j->stage + all / BLOCK * BLOCK, all % BLOCK);
     return error;
 }
@@ -176,8 +161,7 @@ static int begin(Journal *j, int file, uint64_t size, const void *entries, size_
     name_of(j, j->number, "spare", spare);
     name_of(j, j->number, "segment", name);
     int error = flock(file, LOCK_EX | LOCK_NB) ? errno : 0; /* nobody recovers what is still written */
-    if (!error) error = write_on_from(j, file, entries, length, HEADER_BYTES);
-    if (!error) error = flush(file);
+    if (!error) error = go_on_from(j, file, entries, length, HEADER_BYTES);
     if (!error && renameat(j->folder, spare, j->folder, name)) error = errno;
     if (error) {
         unlinkat(j->folder, spare, 0);
@@ -198,9 +182,8 @@ static int seal(Journal *j, uint64_t last) {
     memcpy(seal, &SEALED, 4);
     memcpy(seal + 4, &crc, 4);
     memcpy(seal + 8, &last, 8);
-    int error = write_on_from(j, j->file, seal, sizeof seal, j->at);
-    if (!error && last && ftruncate(j->file, (off_t)(j->at + sizeof seal))) error = errno;
-    if (!error) error = flush(j->file);
+    int error = go_on_from(j, j->file, seal, sizeof seal, j->at);
+    if (!error && last) error = ftruncate(j->file, (off_t)(j->at + sizeof seal)) ? errno : flush(j->file);
     if (!error && !last) { /* the preparer shortens it */
         j->sealed_file = j->file;
         j->sealed_size = j->at + sizeof seal;
@@ -246,8 +229,7 @@ static int commit(Journal *j) {
         if (!count) {
             error = seal(j, 0);
         } else {
-            error = write_on_from(j, j->file, j->bytes + j->tail % j->size, length, j->at);
-            if (!error) error = flush(j->file);
+            error = go_on_from(j, j->file, j->bytes + j->tail % j->size, length, j->at);
             if (error) leave(j);
             j->at += length;
         }

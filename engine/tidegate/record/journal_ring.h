@@ -80,6 +80,7 @@ typedef struct {
     int file, sealed_file;
     uint64_t at, end;     /* of the segment: the next entry's place, and its size */
     uint64_t sealed_size; /* of the one that was sealed last, until the preparer has it */
+    uint64_t requests;    /* the kernel's name for those that are under way, 0 where it takes none */
     unsigned char *stage; /* begins with what the block that `at` is in holds already */
     /* under the lock */
     pthread_mutex_t lock;
