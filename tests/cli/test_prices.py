@@ -98,6 +98,17 @@ def test_what_the_operator_states_is_shown() -> None:
     )
 
 
+def test_whoever_looks_at_prices_needs_no_credential() -> None:
+    integration = '[integration.openai]\nprovider = "openai"\ncredential = "env://NOT_HERE"\n'
+    Path("t.toml").write_text(integration)
+    assert prices("show", "gpt-4o", "--config", "t.toml").stdout.startswith("gpt-4o of openai (table)\n")
+    assert prices("diff", str(TABLE), "--config", "t.toml").stdout == "no differences\n"
+    Path("t.toml").write_text(integration + '[prices]\nunknown = "input=15"\n')
+    ended = prices("show", "gpt-4o", "--config", "t.toml")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("tidegate: t.toml:5: `prices.unknown`: expected `deny`, or prices such as")
+
+
 def test_an_unknown_model_is_told() -> None:
     ended = prices("show", "no-such-model")
     said = (
@@ -174,6 +185,9 @@ def test_a_table_that_cannot_be_written_is_told() -> None:
         2,
         "tidegate: none/mine.jsonl: cannot be written: no such file or directory\n",
     )
+    ended = prices("update", TIDEGATE_PRICES_FILE="mine.jsonl")
+    assert ended.returncode == 0
+    assert Path("mine.jsonl").is_file()  # the settings name what is still to be made
     ended = prices("update")
     said = "tidegate: `prices.file` is not set: say where the table should be with --output\n"
     assert (ended.returncode, ended.stderr) == (2, said)

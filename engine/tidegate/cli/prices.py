@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from tidegate.configuration import load
+from tidegate.configuration import unchecked
 from tidegate.configuration.keys import meant
 from tidegate.count.prices import FEES, Price, Prices
 from tidegate.count.prices_source import compiled
@@ -23,7 +23,7 @@ from tidegate.serve.tables import prices_of
 
 def in_force(config: Path | None, environ: Mapping[str, str]) -> Prices:
     """The prices that the settings ask for."""
-    return prices_of(load(config, environ))
+    return prices_of(unchecked(config, environ, but="prices"))
 
 
 def show(model: str, provider: str, config: Path | None, environ: Mapping[str, str]) -> str:
@@ -117,7 +117,7 @@ def update(output: Path | None, config: Path | None, environ: Mapping[str, str])
 
 
 def _configured(config: Path | None, environ: Mapping[str, str]) -> Path:
-    file = load(config, environ).prices.file
+    file = unchecked(config, environ).prices.file
     if not file:
         raise SettingsError("`prices.file` is not set: say where the table should be with --output")
     return Path(file)

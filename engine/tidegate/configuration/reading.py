@@ -7,7 +7,7 @@ left out, and the rest is still read and checked.
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
@@ -91,11 +91,11 @@ def _read(path: Path | None, environ: Mapping[str, str]) -> "_Reading":
     return reading
 
 
-def unchecked(path: Path | None, environ: Mapping[str, str]) -> Settings:
-    """The settings as they are written, also where a gateway could not run by them: a credential that is not in this
-    environment must not keep anybody from revoking a key.
+def unchecked(path: Path | None, environ: Mapping[str, str], but: str = "") -> Settings:
+    """The settings as they are written, also where a gateway could not run by them, but for one section: a credential
+    that is not in this environment must not keep anybody from revoking a key.
     """
-    return _read(path, environ).finish(check=False)
+    return _read(path, environ).finish((but,))
 
 
 class _Reading:
@@ -278,12 +278,12 @@ class _Reading:
 
     # the whole
 
-    def finish(self, check: bool = True) -> Settings:
-        """The settings, or every problem there is."""
+    def finish(self, sections: Container[str] | None = None) -> Settings:
+        """The settings, or every problem there is; of what they mean, those of all sections or of these."""
         settings = self.resolved(cast(Settings, self.build(Settings, ())))
         wrong = frozenset(self.wrong)
-        for key, text in checks.problems(settings, self.environ, wrong) if check else ():
-            if key not in wrong:
+        for key, text in checks.problems(settings, self.environ, wrong):
+            if key not in wrong and (sections is None or key[0] in sections):
                 self.refuse(key, text)
         if self.problems:
             lines = [text for _, text in sorted(self.problems, key=lambda problem: problem[0])]
