@@ -116,6 +116,7 @@ def test_a_supervisor_may_be_killed_at_any_line_while_it_ends_a_life(
         )
         return lambda: Lives(place.ledger, print).end(place.limits, 0) and None
 
+    ring.boot()  # is asked once a process: of those that are killed none comes to it again
     steps = lines_of(end(died.copy(tmp_path / "seen")), STEPS)
     assert len(steps) > 100
     steps = [*steps[4 * sequenced : -15 : nth], *steps[-15::2]]  # the last of them are after the life is over

@@ -1,12 +1,12 @@
 /* What the journal's threads ask of a file: bytes written, and durable.
  *
- * A commit is one request where the kernel takes such (its asynchronous writes, of a container as well as outside): the
- * flush follows the write without a core of ours, and the writer is woken once. Written and flushed one after the other
- * it is woken twice, and each time wants the core that its loop keeps busy.
+ * A commit is one request where the kernel takes such (its asynchronous writes, which containers may use too): the flush
+ * follows the write without a core of ours, and the writer is woken once. Written and flushed one after the other it is
+ * woken twice, and each time wants the core that its loop keeps busy.
  */
 #include <linux/aio_abi.h>
+#include <linux/fs.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 
 #include "journal_ring.h"
 
