@@ -24,6 +24,7 @@ for batch in range(40):
         name, error = chance.choice((
             ("fdatasync", errno.EIO), ("pwrite", errno.EIO), ("pwrite", -1), ("openat", errno.ENOSPC),
             ("renameat", errno.EIO), ("fsync", errno.EIO), ("ftruncate", errno.EIO), ("io_submit", errno.EAGAIN),
+            ("pwrite", errno.EAGAIN),
         ))
         preloaded.disk_fail(name.encode(), chance.randrange(3), chance.randrange(1, 3), error)
     for _ in range(chance.choice((1, 1, 2, 5, 12))):

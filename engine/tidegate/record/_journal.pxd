@@ -21,9 +21,10 @@ cdef extern from "journal.h" nogil:
     int wait_durable(CJournal*, uint64_t, int64_t)
     int finish(CJournal*, int64_t)
     void let_go(CJournal*)
+    void look(CJournal*, int64_t)
     uint64_t load_durable(CJournal*)
-    int load_trouble(CJournal*)
     uint64_t load_failures(CJournal*)
+    int load_trouble(CJournal*)
     void store_wanted(CJournal*, uint64_t)
 
 

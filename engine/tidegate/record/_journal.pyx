@@ -146,11 +146,14 @@ cdef class Journal:
         cdef CJournal* c = self.opened()
         if read(c.event, &count, sizeof(count)) < 0 and errno != EAGAIN:
             raise OSError(errno, os.strerror(errno))
+        look(c, 0)
         return load_durable(c)
 
     @property
     def durable(self):
-        return load_durable(self.opened())
+        cdef CJournal* c = self.opened()
+        look(c, 0)
+        return load_durable(c)
 
     @property
     def appended(self):
@@ -158,7 +161,9 @@ cdef class Journal:
 
     @property
     def failures(self):
-        return load_failures(self.opened())
+        cdef CJournal* c = self.opened()
+        look(c, 0)
+        return load_failures(c)
 
     @property
     def trouble(self):

@@ -1,7 +1,8 @@
 /* One writer's journal: a ring in shared memory, and two threads that never touch the interpreter.
  *
- *   the loop      appends to the ring, and wakes the writer at most once a turn
- *   the writer    moves the ring's entries into segments; an entry is durable when its fdatasync has succeeded
+ *   the loop      appends to the ring, and at most once a turn sees to a commit of what is waited for: its own, where
+ *                 nothing has to wait for it, else the writer's
+ *   the writer    moves the ring's entries into segments; an entry is durable when its flush has succeeded
  *   the preparer  fills the next segment with zeros, so that a commit changes no metadata and cannot lack space, and
  *                 shortens the last
  *
@@ -13,7 +14,7 @@
  *
  * FORMAT.md, "Journal", has the bytes, and when an entry counts. Errors are errno values, 0 is success.
  */
-#include "journal_disk.h"
+#include "journal_flight.h"
 
 static int map_ring(Journal *j, const unsigned char *boot) {
     size_t whole = RING_HEADER + j->size;
@@ -87,7 +88,8 @@ static inline int start(Journal *j, const char *folder, const unsigned char *boo
 static inline int wait_durable(Journal *j, uint64_t seq, int64_t timeout) {
     int64_t until = clock_of(CLOCK_MONOTONIC) + timeout;
     if (LOAD(j->wanted) < seq) STORE(j->wanted, seq);
-    wake(j);
+    look(j, timeout);
+    if (LOAD(j->durable) < seq) wake_writer(j);
     pthread_mutex_lock(&j->lock);
     while (LOAD(j->durable) < seq && !wait_until(&j->done, &j->lock, until)) continue;
     pthread_mutex_unlock(&j->lock);
@@ -98,6 +100,7 @@ static inline int wait_durable(Journal *j, uint64_t seq, int64_t timeout) {
  * -1: a thread is still at work on the disk, so that nothing may be freed. */
 static inline int finish(Journal *j, int64_t timeout) {
     int64_t until = clock_of(CLOCK_MONOTONIC) + timeout;
+    look(j, timeout);
     pthread_mutex_lock(&j->lock);
     j->closing = DRAINING;
     pthread_cond_broadcast(&j->work);

@@ -21,17 +21,6 @@ static int open_spare(Journal *j, const char *name) {
     return file < 0 && errno == EINVAL ? openat(j->folder, name, flags, 0600) : file;
 }
 
-/* Makes bytes durable that follow those at `at`, in whole blocks: what comes before in the first, zeros after in the last.
- * What is durable in a block is so written again, with the same bytes; a disk changes a sector whole or not at all. */
-static int go_on_from(Journal *j, int file, const void *bytes, size_t length, uint64_t at) {
-    size_t before = at % BLOCK, all = before + length, whole = (all + BLOCK - 1) / BLOCK * BLOCK;
-    memcpy(j->stage + before, bytes, length);
-    memset(j->stage + all, 0, whole - all);
-    int error = write_durably(j, file, j->stage, whole, at - before);
-    memmove(j->stage, j->stage + all / BLOCK * BLOCK, all % BLOCK);
-    return error;
-}
-
 static int closing(Journal *j) {
     pthread_mutex_lock(&j->lock);
     int state = j->closing;
@@ -161,7 +150,7 @@ static int begin(Journal *j, int file, uint64_t size, const void *entries, size_
     name_of(j, j->number, "spare", spare);
     name_of(j, j->number, "segment", name);
     int error = flock(file, LOCK_EX | LOCK_NB) ? errno : 0; /* nobody recovers what is still written */
-    if (!error) error = go_on_from(j, file, entries, length, HEADER_BYTES);
+    if (!error) error = write_on_from(j, file, entries, length, HEADER_BYTES);
     if (!error && renameat(j->folder, spare, j->folder, name)) error = errno;
     if (error) {
         unlinkat(j->folder, spare, 0);
@@ -170,6 +159,7 @@ static int begin(Journal *j, int file, uint64_t size, const void *entries, size_
         j->file = file;
         j->at = HEADER_BYTES + length;
         j->end = size;
+        if (!(fcntl(file, F_GETFL) & O_DIRECT)) j->grounded = 1; /* through the page cache a flush is waited for */
         STORE(j->reserve, (int64_t)(size / 4));
     }
     want_spare(j, !error);
@@ -182,7 +172,7 @@ static int seal(Journal *j, uint64_t last) {
     memcpy(seal, &SEALED, 4);
     memcpy(seal + 4, &crc, 4);
     memcpy(seal + 8, &last, 8);
-    int error = go_on_from(j, j->file, seal, sizeof seal, j->at);
+    int error = write_on_from(j, j->file, seal, sizeof seal, j->at);
     if (!error && last) error = ftruncate(j->file, (off_t)(j->at + sizeof seal)) ? errno : flush(j->file);
     if (!error && !last) { /* the preparer shortens it */
         j->sealed_file = j->file;
@@ -217,7 +207,6 @@ static void publish(Journal *j, uint64_t length, uint64_t count) {
     STORE(j->since, 0);
     STORE(j->durable, before + count);
     STORE(j->tail, j->tail + length);
-    if (LOAD(j->wanted) > before) eventfd_write(j->event, 1);
 }
 
 static int commit(Journal *j) {
@@ -229,7 +218,7 @@ static int commit(Journal *j) {
         if (!count) {
             error = seal(j, 0);
         } else {
-            error = go_on_from(j, j->file, j->bytes + j->tail % j->size, length, j->at);
+            error = write_on_from(j, j->file, j->bytes + j->tail % j->size, length, j->at);
             if (error) leave(j);
             j->at += length;
         }
@@ -238,46 +227,46 @@ static int commit(Journal *j) {
         length = fitting(j, j->spare_size - HEADER_BYTES - SEAL_BYTES, &count);
         error = begin(j, j->spare_file, j->spare_size, j->bytes + j->tail % j->size, length);
     }
-    if (!error) publish(j, length, count);
-    return error;
+    if (error) return error;
+    int waited = LOAD(j->wanted) > j->durable;
+    publish(j, length, count);
+    if (waited) eventfd_write(j->event, 1);
+    return 0;
 }
 
-/* Until there is something to commit; 0 when there never will be. After a commit it rides along, also with nothing yet:
- * where calls follow one another it is woken only by who waits. When nothing has come by then it goes to sleep. */
+static void fail(Journal *j, int error) {
+    STORE(j->trouble, error);
+    STORE(j->failures, j->failures + 1);
+}
+
+/* Until there is something to commit; 0 when there never will be. After a commit, its own or the loop's, it rides along,
+ * also with nothing yet: where calls follow one another nobody has to wake it. When nothing has come by then it goes to
+ * sleep. While the loop commits, it waits. */
 static int wait_for_work(Journal *j) {
     pthread_mutex_lock(&j->lock);
-    int64_t until = clock_of(CLOCK_MONOTONIC) + LAZY;
     int over = 0;
+    j->ride = clock_of(CLOCK_MONOTONIC) + LAZY;
     for (;;) {
         STORE(j->asleep, over ? IDLE : RIDING); /* shown before the words are read */
         int pending = j->tail != LOAD(j->ring->head);
-        if (j->closing || (pending && (over || LOAD(j->wanted) > j->durable))) break;
+        if (!j->flying && (j->closing || (pending && (over || LOAD(j->wanted) > j->durable)))) break;
         if (over) {
             pthread_cond_wait(&j->work, &j->lock);
-            until = clock_of(CLOCK_MONOTONIC) + LAZY;
+            j->ride = clock_of(CLOCK_MONOTONIC) + LAZY;
             over = 0;
         } else {
-            over = wait_until(&j->work, &j->lock, until);
+            int64_t until = j->ride;
+            over = wait_until(&j->work, &j->lock, until) && until == j->ride;
         }
     }
     STORE(j->asleep, AWAKE);
+    if (LOAD(j->trouble)) wait_to_retry(j, &j->work, DRAINING);
     int more = j->tail != LOAD(j->ring->head);
     pthread_mutex_unlock(&j->lock);
     return more;
 }
 
-static void tell_of_failure(Journal *j, int error) {
-    pthread_mutex_lock(&j->lock);
-    STORE(j->trouble, error);
-    STORE(j->failures, j->failures + 1);
-    eventfd_write(j->event, 1);
-    pthread_cond_broadcast(&j->done);
-    wait_to_retry(j, &j->work, DRAINING);
-    pthread_mutex_unlock(&j->lock);
-}
-
-/* A commit is two short waits for the disk, and after each of them the writer wants a core that its loop keeps busy. Who
- * asks for short turns is given it at once. */
+/* When the disk is done the writer wants a core that its loop keeps busy. Who asks for short turns is given it at once. */
 static void *write_on(void *argument) {
     Journal *j = argument;
     int error = 0;
@@ -285,12 +274,12 @@ static void *write_on(void *argument) {
     while (wait_for_work(j) && !(error && closing(j))) {
         error = commit(j);
         if (error) {
-            tell_of_failure(j, error);
-        } else {
-            pthread_mutex_lock(&j->lock);
-            pthread_cond_broadcast(&j->done);
-            pthread_mutex_unlock(&j->lock);
+            fail(j, error);
+            eventfd_write(j->event, 1);
         }
+        pthread_mutex_lock(&j->lock);
+        pthread_cond_broadcast(&j->done);
+        pthread_mutex_unlock(&j->lock);
     }
     if (!error) error = j->file >= 0 ? seal(j, 1) : EIO;
     pthread_mutex_lock(&j->lock);

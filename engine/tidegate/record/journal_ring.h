@@ -76,13 +76,17 @@ typedef struct {
     int trouble;   /* why the last commit failed, 0 when it did not */
     int low;       /* why the next segment could not be made, 0 when it could */
     int asleep;
-    /* the writer's own */
+    /* whoever commits has these: the writer, or the loop while the writer sleeps */
     int file, sealed_file;
     uint64_t at, end;     /* of the segment: the next entry's place, and its size */
     uint64_t sealed_size; /* of the one that was sealed last, until the preparer has it */
     uint64_t requests;    /* the kernel's name for those that are under way, 0 where it takes none */
     unsigned char *stage; /* begins with what the block that `at` is in holds already */
+    uint64_t flight, flight_bytes, flight_count; /* what the loop commits: bytes in whole blocks, of entries, entries */
+    int grounded;         /* it cannot */
     /* under the lock */
+    int flying;           /* the loop commits */
+    int64_t ride;         /* until when the writer rides along */
     pthread_mutex_t lock;
     pthread_cond_t work, done, prepare;
     pthread_t writer, preparer;
@@ -134,28 +138,13 @@ static inline uint64_t append(Journal *j, const void *record, uint32_t length, u
 }
 
 static inline uint64_t load_durable(Journal *j) { return LOAD(j->durable); }
-static inline int load_trouble(Journal *j) { return LOAD(j->trouble); }
 static inline uint64_t load_failures(Journal *j) { return LOAD(j->failures); }
+static inline int load_trouble(Journal *j) { return LOAD(j->trouble); }
 static inline void store_wanted(Journal *j, uint64_t seq) { STORE(j->wanted, seq); }
-
-static inline void wake(Journal *j) {
-    int asleep = LOAD(j->asleep);
-    if (asleep == AWAKE) return;
-    if (LOAD(j->wanted) <= LOAD(j->durable) && (asleep == RIDING || j->head == LOAD(j->tail))) return;
-    pthread_mutex_lock(&j->lock);
-    STORE(j->asleep, AWAKE);
-    pthread_mutex_unlock(&j->lock); /* first: on the same core the writer takes over at the signal, and wants the lock */
-    pthread_cond_signal(&j->work);
-}
 
 static inline int is_crowded(Journal *j) { return 2 * (j->head - LOAD(j->tail)) > j->size; }
 
 static inline int is_idle(Journal *j) { return LOAD(j->asleep) == IDLE; }
-
-static inline int is_stale(Journal *j, int64_t limit) {
-    int64_t since = LOAD(j->since);
-    return since && clock_of(CLOCK_MONOTONIC_COARSE) - since > limit;
-}
 
 /* Running calls can still end on a disk that is full: new ones are refused while a quarter of a segment is left. */
 static inline int is_short(Journal *j) { return LOAD(j->low) && LOAD(j->room) < LOAD(j->reserve); }

@@ -25,26 +25,66 @@ static int write_all(int file, const void *start, size_t length, uint64_t at) {
 
 static int flush(int file) { return fdatasync(file) ? errno : 0; }
 
-/* Asks for a write and its flush, and waits; whether the kernel has taken the request. What came of it: the bytes that
- * are durable, or an error below zero. */
-static int ask(Journal *j, int file, const void *start, size_t length, uint64_t at, int64_t *came) {
-    struct iocb one = {.aio_lio_opcode = IOCB_CMD_PWRITE, .aio_fildes = (uint32_t)file, .aio_rw_flags = RWF_DSYNC,
+/* Asks for a write and its flush; whether the kernel has taken the request. `how` may have RWF_NOWAIT; at the end of a
+ * request that has an `event`, that is told. */
+static int ask(Journal *j, int file, const void *start, size_t length, uint64_t at, int how, int event) {
+    struct iocb one = {.aio_lio_opcode = IOCB_CMD_PWRITE, .aio_fildes = (uint32_t)file, .aio_rw_flags = RWF_DSYNC | how,
+                       .aio_flags = event < 0 ? 0 : IOCB_FLAG_RESFD, .aio_resfd = event < 0 ? 0 : (uint32_t)event,
                        .aio_buf = (uintptr_t)start, .aio_nbytes = length, .aio_offset = (int64_t)at}, *all = &one;
-    struct io_event done;
-    if (!j->requests || syscall(SYS_io_submit, j->requests, 1L, &all) != 1) return 0;
-    while (syscall(SYS_io_getevents, j->requests, 1L, 1L, &done, NULL) != 1) continue; /* a signal */
-    *came = done.res;
-    return done.res != -EINVAL && done.res != -EOPNOTSUPP; /* else a file system that knows no such requests */
+    return j->requests && syscall(SYS_io_submit, j->requests, 1L, &all) == 1;
 }
+
+/* What the kernel shows of the answers that nobody has fetched; its name for our requests is where that lies. */
+static int may_be_answered(Journal *j) {
+    const struct { uint32_t id, size, head, tail, magic; } *shown = (const void *)(uintptr_t)j->requests;
+    return shown->magic != 0xa10a10a1 || LOAD(shown->head) != LOAD(shown->tail);
+}
+
+/* Whether the request has come to its end, within so many ns, or however long it takes; what came of it: the bytes that
+ * are durable, or an error below zero. */
+static int answered(Journal *j, int64_t within, int64_t *came) {
+    struct timespec most = {within / 1000000000, within % 1000000000};
+    struct io_event done;
+    if (syscall(SYS_io_getevents, j->requests, 1L, 1L, &done, within < 0 ? NULL : &most) != 1) return 0;
+    *came = done.res;
+    return 1;
+}
+
+/* A file system that knows no such requests refuses them, now or when it is asked. */
+static int is_refused(int64_t came) { return came == -EINVAL || came == -EOPNOTSUPP; }
 
 static int write_durably(Journal *j, int file, const void *start, size_t length, uint64_t at) {
     int64_t came = 0;
-    if (ask(j, file, start, length, at, &came)) {
-        if (came < 0) return (int)-came;
+    if (ask(j, file, start, length, at, 0, -1)) {
+        while (!answered(j, -1, &came)) continue;
+        if (came < 0 && !is_refused(came)) return (int)-came;
+        if (came < 0) came = 0;
         if ((size_t)came == length) return 0;
-    } else {
-        came = 0;
     }
     int error = write_all(file, (const unsigned char *)start + came, length - (size_t)came, at + (uint64_t)came);
     return error ? error : flush(file);
+}
+
+/* Where bytes begin in the file that are to follow those at `at`, and how many there are: whole blocks, what comes before
+ * in the first, zeros after in the last. What is durable in a block is so written again, with the same bytes; a disk
+ * changes a sector whole or not at all. */
+static uint64_t staged(Journal *j, const void *bytes, size_t length, uint64_t at, size_t *whole) {
+    size_t before = at % BLOCK, all = before + length;
+    *whole = (all + BLOCK - 1) / BLOCK * BLOCK;
+    memcpy(j->stage + before, bytes, length);
+    memset(j->stage + all, 0, *whole - all);
+    return at - before;
+}
+
+static void go_on(Journal *j, size_t length, uint64_t at) { /* they are written: the last block begins what comes next */
+    size_t all = at % BLOCK + length;
+    memmove(j->stage, j->stage + all / BLOCK * BLOCK, all % BLOCK);
+}
+
+static int write_on_from(Journal *j, int file, const void *bytes, size_t length, uint64_t at) {
+    size_t whole;
+    uint64_t from = staged(j, bytes, length, at, &whole);
+    int error = write_durably(j, file, j->stage, whole, from);
+    if (!error) go_on(j, length, at);
+    return error;
 }
