@@ -15,6 +15,10 @@ int main(int count, char **arguments) {
         int own = 0; /* commits that the loop made */
         for (int number = 0; number < 20000; number++) {
             uint64_t seq;
+            if (number % 700 == 0) { /* the writer goes to sleep, so that the next commit is the loop's */
+                wait_durable(j, j->last, 1000000000);
+                usleep(2000);
+            }
             while (!(seq = append(j, record, 1 + number % 600, 0))) wait_durable(j, j->last, 1000000000);
             if (number % 50 == 0) store_wanted(j, seq);
             if (number % 7 == 0) wake(j);
