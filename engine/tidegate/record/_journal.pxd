@@ -23,8 +23,8 @@ cdef extern from "journal.h" nogil:
     void let_go(CJournal*)
     void look(CJournal*, int64_t)
     uint64_t load_durable(CJournal*)
-    uint64_t load_failures(CJournal*)
     int load_trouble(CJournal*)
+    uint64_t load_failures(CJournal*)
     void store_wanted(CJournal*, uint64_t)
 
 

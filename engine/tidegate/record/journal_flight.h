@@ -22,7 +22,7 @@ static int take_off(Journal *j) { /* with the lock; whether a commit is under wa
     length = fitting(j, j->end - j->at - SEAL_BYTES, &count);
     if (!count || count > MANY) return 0;
     uint64_t from = staged(j, j->bytes + j->tail % j->size, length, j->at, &j->flight);
-    if (!ask(j, j->file, j->stage, j->flight, from, RWF_NOWAIT, j->event)) {
+    if (!ask(j, j->file, j->stage, j->flight, from, TOLD)) {
         j->grounded = !j->requests || is_refused(-errno);
         return 0;
     }

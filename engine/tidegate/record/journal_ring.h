@@ -138,8 +138,8 @@ static inline uint64_t append(Journal *j, const void *record, uint32_t length, u
 }
 
 static inline uint64_t load_durable(Journal *j) { return LOAD(j->durable); }
-static inline uint64_t load_failures(Journal *j) { return LOAD(j->failures); }
 static inline int load_trouble(Journal *j) { return LOAD(j->trouble); }
+static inline uint64_t load_failures(Journal *j) { return LOAD(j->failures); }
 static inline void store_wanted(Journal *j, uint64_t seq) { STORE(j->wanted, seq); }
 
 static inline int is_crowded(Journal *j) { return 2 * (j->head - LOAD(j->tail)) > j->size; }

@@ -25,11 +25,13 @@ static int write_all(int file, const void *start, size_t length, uint64_t at) {
 
 static int flush(int file) { return fdatasync(file) ? errno : 0; }
 
-/* Asks for a write and its flush; whether the kernel has taken the request. `how` may have RWF_NOWAIT; at the end of a
- * request that has an `event`, that is told. */
-static int ask(Journal *j, int file, const void *start, size_t length, uint64_t at, int how, int event) {
-    struct iocb one = {.aio_lio_opcode = IOCB_CMD_PWRITE, .aio_fildes = (uint32_t)file, .aio_rw_flags = RWF_DSYNC | how,
-                       .aio_flags = event < 0 ? 0 : IOCB_FLAG_RESFD, .aio_resfd = event < 0 ? 0 : (uint32_t)event,
+enum { WAITING, TOLD }; /* TOLD: whoever asks never waits, and hears of the end by the event */
+
+/* Asks for a write and its flush; whether the kernel has taken the request. */
+static int ask(Journal *j, int file, const void *start, size_t length, uint64_t at, int how) {
+    struct iocb one = {.aio_lio_opcode = IOCB_CMD_PWRITE, .aio_fildes = (uint32_t)file,
+                       .aio_rw_flags = how == TOLD ? RWF_DSYNC | RWF_NOWAIT : RWF_DSYNC,
+                       .aio_flags = how == TOLD ? IOCB_FLAG_RESFD : 0, .aio_resfd = (uint32_t)j->event,
                        .aio_buf = (uintptr_t)start, .aio_nbytes = length, .aio_offset = (int64_t)at}, *all = &one;
     return j->requests && syscall(SYS_io_submit, j->requests, 1L, &all) == 1;
 }
@@ -55,11 +57,13 @@ static int is_refused(int64_t came) { return came == -EINVAL || came == -EOPNOTS
 
 static int write_durably(Journal *j, int file, const void *start, size_t length, uint64_t at) {
     int64_t came = 0;
-    if (ask(j, file, start, length, at, 0, -1)) {
+    if (ask(j, file, start, length, at, WAITING)) {
         while (!answered(j, -1, &came)) continue;
-        if (came < 0 && !is_refused(came)) return (int)-came;
-        if (came < 0) came = 0;
         if ((size_t)came == length) return 0;
+        if (came < 0) {
+            if (!is_refused(came)) return (int)-came;
+            came = 0;
+        }
     }
     int error = write_all(file, (const unsigned char *)start + came, length - (size_t)came, at + (uint64_t)came);
     return error ? error : flush(file);
