@@ -29,8 +29,9 @@ static int log_file = -1;
 static struct { char name[16]; int after, times, error; } fault; /* error -1: half of a write */
 static int seen, slow_ms;
 static struct { char name[16]; int calls; } counted[16];
-static int plain, pending; /* requests that were taken and not asked after */
-static struct io_event came[16];
+typedef struct { struct io_event event; int file, flies, asks; uint64_t at; } Request; /* flies: it has not come to its end */
+static int plain, pending, most, event = -1; /* requests that were taken and not asked after, and how many there ever were */
+static Request requests[16];
 
 #define REAL(name, type) ((type)dlsym(RTLD_NEXT, name))
 #define syscall REAL("syscall", long (*)(long, ...))
@@ -133,7 +134,7 @@ int openat64(int directory, const char *path, int flags, ...) { MODE return open
 int open(const char *path, int flags, ...) { MODE return open_one(AT_FDCWD, path, flags, mode); }
 int open64(const char *path, int flags, ...) { MODE return open_one(AT_FDCWD, path, flags, mode); }
 
-static ssize_t write_at(const char *function, int file, const void *bytes, size_t length, off_t at) {
+static ssize_t write_at(const char *function, char kind, int file, const void *bytes, size_t length, off_t at) {
     char space[PATH_MAX];
     const char *name = name_at(file, NULL, space);
     ssize_t wrote = -1;
@@ -142,19 +143,19 @@ static ssize_t write_at(const char *function, int file, const void *bytes, size_
     int how = fails(function);
     if (how != 1) {
         size_t part = how == 2 && length > 1 ? length / 2 : length;
-        put('w', name, "-", (uint64_t)at, bytes, part);
+        put(kind, name, "-", (uint64_t)at, bytes, part);
         wrote = syscall(SYS_pwrite64, file, bytes, part, at);
     }
     pthread_mutex_unlock(&lock);
     return wrote;
 }
-ssize_t pwrite(int file, const void *bytes, size_t length, off_t at) { return write_at("pwrite", file, bytes, length, at); }
-ssize_t pwrite64(int file, const void *bytes, size_t length, off64_t at) { return write_at("pwrite", file, bytes, length, at); }
+ssize_t pwrite(int file, const void *bytes, size_t length, off_t at) { return write_at("pwrite", 'w', file, bytes, length, at); }
+ssize_t pwrite64(int file, const void *bytes, size_t length, off64_t at) { return write_at("pwrite", 'w', file, bytes, length, at); }
 ssize_t write(int file, const void *bytes, size_t length) {
     char space[PATH_MAX];
     if (!name_at(file, NULL, space)) return syscall(SYS_write, file, bytes, length);
     off_t at = lseek(file, 0, SEEK_CUR);
-    ssize_t wrote = write_at("write", file, bytes, length, at);
+    ssize_t wrote = write_at("write", 'w', file, bytes, length, at);
     if (wrote > 0) lseek(file, at + wrote, SEEK_SET);
     return wrote;
 }
@@ -213,32 +214,62 @@ static int unlink_one(int directory, const char *path) {
 int unlinkat(int directory, const char *path, int flags) { return flags ? (int)syscall(SYS_unlinkat, directory, path, flags) : unlink_one(directory, path); }
 int unlink(const char *path) { return unlink_one(AT_FDCWD, path); }
 
-/* A write that is to be durable, done at once; what came of it is said when it is asked for. */
+/* Some of them are under way at once where nobody waits for the first, and end in any order. */
+static unsigned chance(unsigned most) {
+    static unsigned state = 1;
+    return (state = state * 1103515245 + 12345) >> 16 & (most - 1);
+}
+
+static void end(Request *r) {
+    char space[PATH_MAX];
+    const char *name = name_at(r->file, NULL, space);
+    int failed = r->event.res >= 0 && fails("fdatasync");
+    if (failed) r->event.res = -errno;
+    if (name && !(lies && !strcmp(lies, "fdatasync"))) put(r->event.res < 0 ? 'e' : 'd', name, "-", r->at, NULL, 0);
+    r->flies = 0;
+}
+
+/* A write that is to be durable. What came of it is said when it is asked for; of one that nobody waits for it may come
+ * later, and after that of others. */
 static int take_request(const struct iocb *one) {
-    int file = (int)one->aio_fildes, waits = !(one->aio_rw_flags & RWF_NOWAIT);
+    int file = (int)one->aio_fildes, waits = !(one->aio_rw_flags & RWF_NOWAIT), slow = __atomic_load_n(&slow_ms, __ATOMIC_SEQ_CST);
     if (one->aio_lio_opcode != IOCB_CMD_PWRITE || !(one->aio_rw_flags & RWF_DSYNC) || pending == 16) abort();
     pthread_mutex_lock(&lock);
     int refused = fails("io_submit");
     pthread_mutex_unlock(&lock);
     if (refused) return -1;
-    ssize_t wrote = -1;
-    errno = EAGAIN;
-    if (waits || !__atomic_load_n(&slow_ms, __ATOMIC_SEQ_CST))
-        wrote = write_at("pwrite", file, (const void *)(uintptr_t)one->aio_buf, one->aio_nbytes, one->aio_offset);
-    if (wrote >= 0 && sync_one("fdatasync", file)) wrote = -1;
+    Request r = {.file = file, .at = (uint64_t)one->aio_offset, .event.data = one->aio_data, .event.res = -EAGAIN};
+    if (waits || !slow) {
+        ssize_t wrote = write_at("pwrite", waits ? 'w' : 'q', file, (const void *)(uintptr_t)one->aio_buf, one->aio_nbytes, one->aio_offset);
+        if (wrote >= 0 && waits && sync_one("fdatasync", file)) wrote = -1;
+        r.event.res = wrote < 0 ? -errno : wrote;
+        r.flies = !waits && wrote >= 0;
+    }
+    if (one->aio_flags & IOCB_FLAG_RESFD) eventfd_write(event = (int)one->aio_resfd, 1);
     pthread_mutex_lock(&lock);
-    came[pending++] = (struct io_event){.data = one->aio_data, .res = wrote < 0 ? -errno : wrote};
+    r.asks = r.flies ? chance(16) : 0;
+    requests[pending++] = r;
+    most = pending > most ? pending : most;
     pthread_mutex_unlock(&lock);
-    if (one->aio_flags & IOCB_FLAG_RESFD) eventfd_write((int)one->aio_resfd, 1);
     return 1;
 }
 
-static int say_what_came(struct io_event *done) {
+int disk_most(void) { return most; }
+
+static int say_what_came(struct io_event *done, const struct timespec *wait) {
     pthread_mutex_lock(&lock);
-    int some = pending > 0;
-    if (some) {
-        *done = came[0];
-        memmove(came, came + 1, sizeof *came * (size_t)--pending);
+    int some = 0;
+    if (pending) {
+        Request *r = &requests[chance(16) % (unsigned)pending];
+        some = !r->asks || !wait || wait->tv_sec || wait->tv_nsec;
+        if (!some) {
+            r->asks--;
+        } else {
+            if (r->flies) end(r);
+            *done = r->event;
+            *r = requests[--pending];
+        }
+        if (pending) eventfd_write(event, 1); /* it is to ask again */
     }
     pthread_mutex_unlock(&lock);
     return some;
@@ -262,7 +293,7 @@ long syscall(long number, ...) {
     case SYS_io_setup: return set_up((uint64_t *)a[1]);
     case SYS_io_destroy: return 0;
     case SYS_io_submit: return take_request(*(struct iocb **)a[2]);
-    case SYS_io_getevents: return say_what_came((struct io_event *)a[3]);
+    case SYS_io_getevents: return say_what_came((struct io_event *)a[3], (const struct timespec *)a[4]);
     default: return REAL("syscall", long (*)(long, ...))(number, a[0], a[1], a[2], a[3], a[4], a[5]);
     }
 }

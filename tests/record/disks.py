@@ -59,7 +59,9 @@ def run(code: str, disk: Path, *arguments: object, log: Path | None = None, lies
 
 
 class Op(NamedTuple):
-    """What was done: create, write, truncate, sync, rename, unlink, or a mark of the process (a)."""
+    """What was done: create, write, truncate, sync, rename, unlink, or a mark of the process (a). A request (q) is a
+    write that ends by itself, durable (d) or not (e), without a word about others.
+    """
 
     kind: str
     name: str
@@ -74,7 +76,7 @@ def read_log(path: Path) -> list[Op]:
         end = data.index(b"\n", at)
         kind, name, other, offset, length = data[at:end].decode().split(" ")
         at = end + 1
-        body = data[at : at + int(length)] if kind == "w" else b""
+        body = data[at : at + int(length)] if kind in "wq" else b""
         ops.append(Op(kind, name, other, int(offset), body))
         at += len(body)
     return ops
@@ -86,6 +88,19 @@ class File:
 
     sure: bytearray = field(default_factory=bytearray)
     since: list[Op] = field(default_factory=list)
+
+    def sync(self) -> None:
+        for each in self.since:
+            if each.kind != "q":
+                _apply(self.sure, each)
+        self.since = [each for each in self.since if each.kind == "q"]
+
+    def end(self, op: Op) -> None:
+        asked = max(number for number, each in enumerate(self.since) if each.kind == "q" and each.at == op.at)
+        if op.kind == "d":
+            _apply(self.sure, self.since.pop(asked))
+        else:
+            self.since[asked] = self.since[asked]._replace(kind="w")
 
 
 class Disk:
@@ -102,15 +117,14 @@ class Disk:
     def _do(self, op: Op) -> None:
         if op.kind == "a":
             self.acked = max(self.acked, op.at)
-        elif op.kind in "wt":
+        elif op.kind in "wtq":
             self.now[op.name].since.append(op)
+        elif op.kind in "de":
+            self.now[op.name].end(op)
         elif op.kind == "s" and op.name == ".":
             self.sure, self.since = dict(self.now), []
         elif op.kind == "s":
-            file = self.now[op.name]
-            for each in file.since:
-                _apply(file.sure, each)
-            file.since = []
+            self.now[op.name].sync()
         else:
             if op.kind == "c":
                 self.now[op.name] = File()

@@ -17,7 +17,8 @@ from pathlib import Path
 from tidegate.record._journal import Journal
 disk, memory, seed, faulty = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 preloaded, chance = ctypes.CDLL(None), random.Random(seed)
-journal = Journal(disk, 1, 1, memory=memory, segment_size=chance.choice((4096, 8192)), buffer=16384, limit=700)
+size = chance.choice((4096, 8192, 1 << 15, 1 << 16))
+journal = Journal(disk, 1, 1, memory=memory, segment_size=size, buffer=16384, limit=700)
 seq = 0
 for batch in range(40):
     if faulty and not chance.randrange(4):
@@ -32,12 +33,12 @@ for batch in range(40):
         journal.append(b"%d:" % seq + b"." * chance.choice((0, 5, 90, 300, 600)))
     journal.want(seq)
     journal.turn()
-    while journal.durable < seq:
+    while journal.durable < seq and chance.randrange(4):  # or not: then commits are under way together
         select.select([journal], [], [], 1)
         preloaded.disk_mark(ctypes.c_uint64(journal.acknowledge()))
     preloaded.disk_mark(ctypes.c_uint64(journal.acknowledge()))
 preloaded.disk_fail(b"", 0, 0, 0)
-print(journal.failures)
+print(journal.failures, preloaded.disk_most())
 if chance.randrange(2):
     journal.close()
 else:
@@ -66,10 +67,13 @@ preloaded.disk_mark(ctypes.c_uint64(last))
 
 
 class Life(NamedTuple):
-    """What a worker, and who recovered its epoch, did to their disk, and how often a commit failed."""
+    """What a worker, and who recovered its epoch, did to their disk, how often a commit failed, and how many requests
+    were under way at once.
+    """
 
     ops: list[Op]
     failures: int
+    most: int
 
 
 def live(folder: Path, seed: int, faulty: bool = False, lies: str = "") -> Life:
@@ -77,9 +81,9 @@ def live(folder: Path, seed: int, faulty: bool = False, lies: str = "") -> Life:
     disk.mkdir(parents=True)
     memory.mkdir()
     plain = seed % 4 > 1
-    failures = run(LIFE, disk, memory, seed, int(faulty), log=folder / "log", lies=lies, plain=plain)
+    failures, most = run(LIFE, disk, memory, seed, int(faulty), log=folder / "log", lies=lies, plain=plain).split()
     run(RECOVERY, disk, memory, seed, log=folder / "log", lies=lies)
-    return Life(read_log(folder / "log"), int(failures))
+    return Life(read_log(folder / "log"), int(failures), int(most))
 
 
 def lost(folder: Path, ops: list[Op], chance: random.Random, at_the_end: bool = False) -> int:
@@ -100,15 +104,17 @@ def lost(folder: Path, ops: list[Op], chance: random.Random, at_the_end: bool = 
 
 def cut_power(seeds: range, cuts: int) -> None:
     """Of two lives one has a disk that fails now and then; two of four, one that takes no requests."""
-    failures = 0
+    failures = together = 0
     for seed in seeds:
         chance = random.Random(seed)
         with quick_folder() as folder:
             life = live(folder, seed, faulty=bool(seed % 2))
             failures += life.failures
+            together += life.most > 1
             for number in range(cuts):
                 assert lost(folder / str(number), life.ops, chance) == 0, f"seed {seed}, cut {number}"
     assert failures > len(seeds)
+    assert together > len(seeds) // 8
 
 
 def test_no_power_cut_loses_what_was_acknowledged() -> None:

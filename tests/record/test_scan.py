@@ -9,41 +9,66 @@ from hypothesis import strategies as st
 from tidegate.record._scan import whole_entries
 from tidegate.record.segments import entry, seal
 
+MOST_SEQ = 2**64 - 1
 
-def plainly(data: bytes, at: int, seq: int, key: int) -> tuple[list[bytes], int, str]:
+
+def plainly(
+    data: bytes, at: int, seq: int, key: int, begins: int = -1, last: int = MOST_SEQ
+) -> tuple[list[bytes], int, str]:
     """What `whole_entries` does, said in Python."""
     found: list[bytes] = []
+    end = at
     while at + 8 <= len(data):
         length, crc = struct.unpack_from("<II", data, at)
         record = data[at + 8 : at + 8 + length]
+        block = at + -(begins + at) % 4096
+        if begins >= 0 and not length and at == end and at != block and seq <= last and not any(data[at:block]):
+            at = block
+            continue
         if length == 0xFFFFFFFF:
             return found, at, "seal"
+        if seq > last:
+            break
         if not 0 < length <= 65_535:
-            return found, at, "invalid"
+            return found, end, "invalid"
         if len(record) < length:
             break
         if crc32(record, crc32(struct.pack("<QI", seq, length), key)) != crc:
-            return found, at, "invalid"
+            return found, end, "invalid"
         found.append(record)
         at, seq = at + 8 + length, seq + 1
-    return found, at, "more"
+        end = at
+    return found, end, "more"
 
 
-@given(st.lists(st.binary(min_size=1, max_size=200), max_size=6), st.integers(1, 2**64 - 7), st.integers(0, 2**32 - 1),
-       st.binary(max_size=9), st.booleans(), st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=2),
-       st.integers(0))  # fmt: skip
+@given(st.lists(st.tuples(st.binary(min_size=1, max_size=200), st.booleans()), max_size=6), st.integers(1, 2**64 - 7),
+       st.integers(0, 2**32 - 1), st.binary(max_size=9), st.booleans(), st.none() | st.integers(0, 10_000),
+       st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=2), st.integers(0),
+       st.integers(0, 7))  # fmt: skip
 def test_whole_entries_are_found_up_to_what_is_none(
-    records: list[bytes], seq: int, key: int, before: bytes, ends: bool, wrong: list[tuple[int, int]], cut: int
-) -> None:
-    data = bytearray(before + b"".join(entry(key, at, record) for at, record in enumerate(records, seq)))
+    records: list[tuple[bytes, bool]], seq: int, key: int, before: bytes, ends: bool, begins: int | None,
+    wrong: list[tuple[int, int]], cut: int, most: int,
+) -> None:  # fmt: skip
+    """A ring has entries in a row; a segment, of which the data is a part, also some that begin a block."""
+    data, ended = bytearray(before), len(before)
+    first = -1 if begins is None else begins
+    for at, (record, apart) in enumerate(records, seq):
+        zeros = -(first + len(data)) % 4096
+        if begins is not None and apart and zeros > 3:
+            data += bytes(zeros)
+        data += entry(key, at, record)
+        ended = len(data)
     data += seal(key, seq + len(records), True) * ends
-    expected = records, len(before) + sum(8 + len(each) for each in records), "seal" if ends else "more"
-    assert whole_entries(bytes(data), len(before), seq, key) == expected
+    expected = [record for record, _ in records], ended, "seal" if ends else "more"
+    assert whole_entries(bytes(data), len(before), seq, key, first) == expected
+    some = whole_entries(bytes(data), len(before), seq, key, first, seq + most - 1)
+    assert some == plainly(bytes(data), len(before), seq, key, first, seq + most - 1)
+    assert some[0] == expected[0][:most]
     for at, byte in wrong:
         if len(data) > len(before):
             data[len(before) + at % (len(data) - len(before))] = byte
     damaged = bytes(data[: len(data) - cut % (len(data) + 1 - len(before))])
-    assert whole_entries(damaged, len(before), seq, key) == plainly(damaged, len(before), seq, key)
+    assert whole_entries(damaged, len(before), seq, key, first) == plainly(damaged, len(before), seq, key, first)
 
 
 def test_a_record_has_a_byte_at_least() -> None:

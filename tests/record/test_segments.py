@@ -27,8 +27,8 @@ def crc_of(seq: int, length: int, body: bytes, worker: int = WORKER, epoch: int 
     return struct.pack("<I", zlib.crc32(struct.pack("<QI", seq, length) + body, key))
 
 
-def header_bytes(number: int, first: int) -> bytes:
-    start = b"TGSEGMT1" + struct.pack("<IIQQQ", 1, WORKER, EPOCH, number, first)
+def header_bytes(number: int, first: int, layout: int = 2) -> bytes:
+    start = b"TGSEGMT1" + struct.pack("<IIQQQ", layout, WORKER, EPOCH, number, first)
     return start + struct.pack("<I", zlib.crc32(start))
 
 
@@ -40,9 +40,19 @@ def seal_bytes(seq: int, end: bool) -> bytes:
     return b"\xff" * 4 + crc_of(seq, 0xFFFFFFFF, struct.pack("<Q", end)) + struct.pack("<Q", end)
 
 
-def segment_bytes(number: int, first: int, records: list[bytes], tail: bytes) -> bytes:
+def segment_bytes(number: int, first: int, records: list[bytes], tail: bytes, layout: int = 2) -> bytes:
     body = b"".join(entry_bytes(seq, record) for seq, record in enumerate(records, first))
-    return header_bytes(number, first) + body + tail
+    return header_bytes(number, first, layout) + body + tail
+
+
+def blocks_bytes(*parts: range, tail: bytes) -> bytes:
+    """A segment of which each part but the first begins a block."""
+    data = header_bytes(0, 1)
+    for part in parts:
+        if len(data) > 44:
+            data += bytes(-len(data) % 4096)
+        data += b"".join(entry_bytes(seq, RECORDS[seq - 1]) for seq in part)
+    return data + tail
 
 
 def write(folder: Path, number: int, data: bytes) -> Path:
@@ -86,7 +96,59 @@ def test_the_golden_segments_read_as_they_were_written(
     size = {"next": 16, "end": 16, None: 100}[sealed]
     assert found.end == path.stat().st_size - size
     tail = seal_bytes(found.next, sealed == "end") if sealed else bytes(100)
-    assert path.read_bytes() == segment_bytes(found.number, first, records, tail)
+    assert path.read_bytes() == segment_bytes(found.number, first, records, tail, layout=1)
+
+
+PARTS = range(1, 4), range(4, 5), range(5, 8), range(8, 13)
+
+
+def test_the_golden_segment_with_zeros_between_entries_reads_as_it_was_written() -> None:
+    path = GOLDEN / "blocks"
+    assert path.read_bytes() == blocks_bytes(*PARTS, tail=seal_bytes(13, end=True))
+    found = segments.read(path)
+    assert (found.entries, found.sealed, found.end) == (RECORDS, "end", path.stat().st_size - 16)
+
+
+def test_what_stands_behind_a_commit_that_is_missing_does_not_count(tmp_path: Path) -> None:
+    """A power cut may take the first of two that are under way, and leave the second."""
+    for missing in range(1, len(PARTS)):
+        data = bytearray(blocks_bytes(*PARTS, tail=b""))
+        data[4096 * missing : 4096 * (missing + 1)] = bytes(len(data[4096 * missing : 4096 * (missing + 1)]))
+        path = write(tmp_path, 0, bytes(data))
+        found = segments.read(path)
+        assert found.next == PARTS[missing].start
+        assert segments.cut(path) == found
+        assert path.stat().st_size == found.end
+        path.write_bytes(path.read_bytes() + seal_bytes(found.next, end=True))
+        assert segments.read(path).entries == found.entries
+
+
+def test_no_byte_between_entries_is_overlooked(quick: Path) -> None:
+    data = blocks_bytes(range(1, 12), range(12, 13), tail=seal_bytes(13, end=True))
+    for at in range(4096 - 300, 4096):
+        with pytest.raises(Damaged):
+            segments.read(write(quick, 0, data[:at] + b"\x01" + data[at + 1 :]))
+
+
+def test_a_segment_is_cut_also_within_a_block_that_ends_in_zeros(tmp_path: Path) -> None:
+    data = blocks_bytes(*PARTS, tail=bytes(100))
+    for following in range(1, 14):
+        path = write(tmp_path, 0, data)
+        assert segments.cut(path, following).entries == RECORDS[: following - 1]
+        assert segments.read(path).entries == RECORDS[: following - 1]
+    with pytest.raises(Damaged, match="record 13"):
+        segments.cut(write(tmp_path, 0, data), 14)
+
+
+@pytest.mark.parametrize("durable", range(13))
+def test_a_tail_passes_over_zeros_between_entries_and_no_further(tmp_path: Path, durable: int) -> None:
+    write(tmp_path, 0, blocks_bytes(*PARTS, tail=bytes(100)))
+    tail, found = Tail(tmp_path, WORKER, EPOCH), []
+    for now in range(durable, 13, 4):
+        write_ring(tmp_path, now)
+        while entries := tail.read():
+            found += entries
+        assert found == list(enumerate(RECORDS[:now], 1))
 
 
 def test_the_encoder_of_the_module_is_the_one_of_the_format() -> None:

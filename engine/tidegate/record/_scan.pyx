@@ -12,31 +12,51 @@ cdef extern from "checksum.h" nogil:
 cdef enum:
     ENTRY = 8  # bytes before a record: its length, and the checksum of its place and itself
     MOST = 65_535  # bytes of a record
+    BLOCK = 4096
     SEALED = 0xFFFFFFFF
 
 crc_prepare()
+MOST_SEQ = 2**64 - 1
 
 
-def whole_entries(bytes data not None, Py_ssize_t at, uint64_t seq, uint32_t key):
+cdef bint is_zero(const char* start, Py_ssize_t size) noexcept:
+    cdef Py_ssize_t at
+    for at in range(size):
+        if start[at]:
+            return False
+    return True
+
+
+def whole_entries(
+    bytes data not None, Py_ssize_t at, uint64_t seq, uint32_t key, Py_ssize_t begins=-1, uint64_t last=MOST_SEQ
+):
     cdef const char* start = PyBytes_AS_STRING(data)
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(data), end = at, rest
     cdef uint32_t length, crc
     cdef unsigned char[12] place
     cdef list records = []
     while size - at >= ENTRY:
         memcpy(&length, start + at, 4)
-        memcpy(&crc, start + at + 4, 4)
+        if length == 0 and at == end and begins >= 0 and seq <= last:
+            rest = BLOCK - (begins + at) % BLOCK
+            if rest < BLOCK and is_zero(start + at, min(rest, size - at)):  # what follows stands in the next block
+                at += rest
+                continue
         if length == SEALED:
             return records, at, "seal"
+        if seq > last:
+            break
         if not 0 < length <= MOST:
-            return records, at, "invalid"
+            return records, end, "invalid"
         if size - at - ENTRY < length:
             break
+        memcpy(&crc, start + at + 4, 4)
         memcpy(place, &seq, 8)
         memcpy(place + 8, &length, 4)
         if crc_of(start + at + ENTRY, length, crc_of(place, 12, key)) != crc:
-            return records, at, "invalid"
+            return records, end, "invalid"
         records.append(PyBytes_FromStringAndSize(start + at + ENTRY, length))
         at += ENTRY + length
+        end = at
         seq += 1
-    return records, at, "more"
+    return records, end, "more"

@@ -61,7 +61,9 @@ static inline int start(Journal *j, const char *folder, const unsigned char *boo
     j->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (j->folder < 0) return errno;
     if (posix_memalign((void **)&j->stage, BLOCK, STAGE + 2 * BLOCK)) return ENOMEM;
-    if (syscall(SYS_io_setup, 1L, &j->requests)) j->requests = 0;
+    for (int i = 0; i < FLIGHTS; i++)
+        if (posix_memalign((void **)&j->flights[i].stage, BLOCK, FLIGHT + BLOCK)) return ENOMEM;
+    if (syscall(SYS_io_setup, (long)FLIGHTS, &j->requests)) j->requests = 0;
     if ((j->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0) return errno;
     int error = map_ring(j, boot);
     if (!error) error = make_spare(j, 0, &file, &size);
@@ -88,7 +90,7 @@ static inline int start(Journal *j, const char *folder, const unsigned char *boo
 static inline int wait_durable(Journal *j, uint64_t seq, int64_t timeout) {
     int64_t until = clock_of(CLOCK_MONOTONIC) + timeout;
     if (LOAD(j->wanted) < seq) STORE(j->wanted, seq);
-    look(j, timeout);
+    land_all(j, until);
     if (LOAD(j->durable) < seq) wake_writer(j);
     pthread_mutex_lock(&j->lock);
     while (LOAD(j->durable) < seq && !wait_until(&j->done, &j->lock, until)) continue;
@@ -100,7 +102,7 @@ static inline int wait_durable(Journal *j, uint64_t seq, int64_t timeout) {
  * -1: a thread is still at work on the disk, so that nothing may be freed. */
 static inline int finish(Journal *j, int64_t timeout) {
     int64_t until = clock_of(CLOCK_MONOTONIC) + timeout;
-    look(j, timeout);
+    land_all(j, until);
     pthread_mutex_lock(&j->lock);
     j->closing = DRAINING;
     pthread_cond_broadcast(&j->work);
@@ -124,6 +126,7 @@ static inline void let_go(Journal *j) {
     if (j->file >= 0) close(j->file);
     if (j->sealed_file >= 0) close(j->sealed_file);
     if (j->requests) syscall(SYS_io_destroy, j->requests);
+    for (int i = 0; i < FLIGHTS; i++) free(j->flights[i].stage);
     free(j->stage);
     if (j->ring) munmap(j->ring, RING_HEADER + 2 * j->size);
     if (j->ring_file >= 0) close(j->ring_file);

@@ -135,9 +135,9 @@ static void leave(Journal *j) { /* a segment that failed is never written again 
 
 /* A new segment with the first of its entries, which has its name only when they are durable. */
 static int begin(Journal *j, int file, uint64_t size, const void *entries, size_t length) {
-    unsigned char *header = j->stage;
+    unsigned char *header = j->block;
     char spare[64], name[64];
-    uint32_t layout = 1, crc;
+    uint32_t layout = 2, crc;
     uint64_t first = j->durable + 1;
     memcpy(header, "TGSEGMT1", 8);
     memcpy(header + 8, &layout, 4);
@@ -183,17 +183,17 @@ static int seal(Journal *j, uint64_t last) {
     return error;
 }
 
-/* The bytes of the entries from the tail on that fit into `room`, and how many there are. */
-static uint64_t fitting(Journal *j, uint64_t room, uint64_t *count) {
-    uint64_t head = LOAD(j->ring->head), tail = j->tail, to = tail;
-    if (room > STAGE) room = STAGE;
+/* The bytes of the entries from `from` on that fit into `room` and are at most so many, and how many entries they are. */
+static uint64_t fitting(Journal *j, uint64_t from, uint64_t room, uint64_t most, uint64_t *count) {
+    uint64_t head = LOAD(j->ring->head), to = from;
+    if (room > most) room = most;
     for (*count = 0; to < head; ++*count) {
         uint32_t length;
         memcpy(&length, j->bytes + to % j->size, 4);
-        if (to + ENTRY_BYTES + length - tail > room) break;
+        if (to + ENTRY_BYTES + length - from > room) break;
         to += ENTRY_BYTES + length;
     }
-    return to - tail;
+    return to - from;
 }
 
 static void publish(Journal *j, uint64_t length, uint64_t count) {
@@ -214,7 +214,7 @@ static int commit(Journal *j) {
     int error = 0;
     if (!j->since) STORE(j->since, clock_of(CLOCK_MONOTONIC));
     if (j->file >= 0) {
-        length = fitting(j, j->end - j->at - SEAL_BYTES, &count);
+        length = fitting(j, j->tail, j->end - j->at - SEAL_BYTES, STAGE, &count);
         if (!count) {
             error = seal(j, 0);
         } else {
@@ -224,7 +224,7 @@ static int commit(Journal *j) {
         }
     }
     if (!error && !count && !(error = take_spare(j))) {
-        length = fitting(j, j->spare_size - HEADER_BYTES - SEAL_BYTES, &count);
+        length = fitting(j, j->tail, j->spare_size - HEADER_BYTES - SEAL_BYTES, STAGE, &count);
         error = begin(j, j->spare_file, j->spare_size, j->bytes + j->tail % j->size, length);
     }
     if (error) return error;

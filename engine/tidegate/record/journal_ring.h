@@ -35,6 +35,9 @@ enum {
     FLUSHED = 1 << 22,       /* and flushed: what a commit may have to wait behind */
     BLOCK = 4096,            /* what is written begins and ends at its multiples */
     STAGE = 1 << 18,         /* and is at most so much */
+    FLIGHTS = 2,             /* commits of the loop's at a time */
+    FLIGHT = 1 << 16,        /* each at most so much */
+    LEAST_ZEROS = 4,         /* before a block that an entry begins: the length of none */
 };
 static const uint32_t SEALED = 0xFFFFFFFF;
 static const int64_t LAZY = 5000000;   /* ns that an entry rides along for when nobody waits for it */
@@ -56,6 +59,14 @@ typedef struct { /* the first page of the ring's file */
     Place places[2];
 } RingHeader;
 
+typedef struct { /* a commit of the loop's */
+    unsigned char *stage;
+    uint64_t at, whole;          /* blocks of the segment */
+    uint64_t end, bytes, count;  /* where its entries end there, what they are in the ring, and how many */
+    int64_t began, came;
+    int landed;
+} Flight;
+
 enum { NO_SPARE, WANTED, READY };
 enum { AWAKE, IDLE, RIDING }; /* IDLE: any entry wakes the writer. RIDING: only one that somebody waits for */
 enum { RUNNING, DRAINING, ENDED };
@@ -71,7 +82,7 @@ typedef struct {
     uint64_t head, last; /* the loop's own: bytes and entries appended */
     /* words that one side writes and the other reads */
     uint64_t tail, durable, wanted, failures;
-    int64_t since; /* when the commit that is under way began, 0 when none is */
+    int64_t since; /* when the oldest commit that is under way began, 0 when none is */
     int64_t room, reserve; /* what is left of the segment, and what of that is for calls that run already */
     int trouble;   /* why the last commit failed, 0 when it did not */
     int low;       /* why the next segment could not be made, 0 when it could */
@@ -81,11 +92,14 @@ typedef struct {
     uint64_t at, end;     /* of the segment: the next entry's place, and its size */
     uint64_t sealed_size; /* of the one that was sealed last, until the preparer has it */
     uint64_t requests;    /* the kernel's name for those that are under way, 0 where it takes none */
-    unsigned char *stage; /* begins with what the block that `at` is in holds already */
-    uint64_t flight, flight_bytes, flight_count; /* what the loop commits: bytes in whole blocks, of entries, entries */
-    int grounded;         /* it cannot */
+    unsigned char *stage; /* of the writer's commits */
+    unsigned char block[BLOCK]; /* begins with what the block that `at` is in holds already */
+    Flight flights[FLIGHTS];    /* of the loop's */
+    unsigned oldest;
+    uint64_t ahead; /* entries that are in them */
+    int grounded;   /* there can be none */
     /* under the lock */
-    int flying;           /* the loop commits */
+    unsigned flying;      /* commits of the loop's that are under way */
     int64_t ride;         /* until when the writer rides along */
     pthread_mutex_t lock;
     pthread_cond_t work, done, prepare;

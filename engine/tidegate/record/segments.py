@@ -18,7 +18,6 @@ from typing import ClassVar, Final, Literal, NamedTuple
 from zlib import crc32
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from tidegate.errors import TidegateError
 from tidegate.record import ring
@@ -26,7 +25,8 @@ from tidegate.record._scan import whole_entries
 
 MAGIC: Final = b"TGSEGMT1"
 HEADER: Final = Layout("<8sIIQQQI")  # magic, layout, worker, epoch, number, first, crc32 of what precedes
-LAYOUT: Final = 1
+LAYOUT: Final = 2
+LAYOUTS: Final = (1, 2)  # in the first, entries stood without zeros between them
 ENTRY: Final = Layout("<II")  # length, crc32
 PLACE: Final = Layout("<QI")  # seq, length: what an entry's checksum covers before its record
 WRITER: Final = Layout("<IQ")  # worker, epoch: what a checksum is seeded with
@@ -145,9 +145,11 @@ def seal(key: int, seq: int, last: bool) -> bytes:
     return ENTRY.pack(SEALED, checksum(key, seq, SEALED, flag)) + flag
 
 
-def scan(data: bytes, at: int, seq: int, key: int) -> Scan:
-    """The records that stand whole and unharmed from a byte on, the first of them being `seq`."""
-    records, end, stop = whole_entries(data, at, seq, key)
+def scan(data: bytes, at: int, seq: int, key: int, begins: int = -1, last: int = MOST_SEQ) -> Scan:
+    """The records that stand whole and unharmed from a byte on, the first of them being `seq`, up to `last`. Of a
+    segment, `begins` is the byte that the data begins with; a ring has none.
+    """
+    records, end, stop = whole_entries(data, at, seq, key, begins, last)
     return Scan(records, end, _seal_at(data, end, seq + len(records), key) if stop == "seal" else stop)
 
 
@@ -182,7 +184,7 @@ def header(data: bytes, path: Path) -> Header:
     magic, layout, worker, epoch, number, first, crc = HEADER.unpack_from(data)
     if magic != MAGIC or crc != crc32(data[: HEADER.size - 4]):
         raise Damaged(path, 0, "this is no header of a segment")
-    if layout != LAYOUT:
+    if layout not in LAYOUTS:
         raise Damaged(path, len(MAGIC), f"layout {layout} is not known")
     if (name := name_of(path)) is not None and name != (worker, epoch, number):
         raise Damaged(path, len(MAGIC) + 4, "it belongs to another name")
@@ -227,14 +229,15 @@ def _read_at(file: int, length: int, at: int, room: mmap | None = None) -> bytes
     return room[at - start : min(got, at - start + length)]
 
 
-def read(path: Path) -> Segment:
+def read(path: Path, last: int = MOST_SEQ) -> Segment:
     """A segment: all of one that is sealed, of any other what stands whole; it is for the caller to know what counts.
 
-    A segment that ends in a seal holds every record before it, or is `Damaged`.
+    A segment that ends in a seal holds every record before it, or is `Damaged`. What stands behind the record `last`
+    is not looked at.
     """
     data = path.read_bytes()
     head = header(data, path)
-    found = scan(data, HEADER.size, head.first, key_of(head.worker, head.epoch))
+    found = scan(data, HEADER.size, head.first, key_of(head.worker, head.epoch), 0, last)
     if found.stop == "next" or found.stop == "end":
         if data[found.end + SEAL.size :].strip(b"\0"):  # zeros: its writer was killed before it shortened the file
             raise Damaged(path, found.end + SEAL.size, "it goes on after its seal")
@@ -253,9 +256,8 @@ def cut(path: Path, following: int | None = None) -> Segment:
     found = read(path)
     if following is not None and (found.next < following or (found.sealed and found.next != following)):
         raise Damaged(path, found.end, f"record {found.next} is not whole")
-    if following is not None:
-        keep = found.entries[: following - found.first]
-        found = replace(found, entries=keep, end=HEADER.size + sum(ENTRY.size + len(record) for record in keep))
+    if following is not None and found.next > following:
+        found = read(path, following - 1)
     size = found.end + (SEAL.size if found.sealed else 0)  # after a seal there may be zeros
     if path.stat().st_size != size:
         with open(path, "r+b") as file:
@@ -317,19 +319,19 @@ class Tail:
             self.more = False
             return False, []
         if said is not None and self._bytes is not None and limit <= said.durable:
-            most = min(most, said.tail - self._bytes + SEAL.size)
+            most = min(most, 2 * (said.tail - self._bytes) + BLOCK + SEAL.size)  # with the zeros that may be between
         data = _read_at(self._file, most, self._at, self._room)
-        found = scan(data, 0, self._next, self._key)
+        found = scan(data, 0, self._next, self._key, self._at, limit)
         whole = found.stop in ("next", "end")
         last = self._next + len(found.records) - 1
         if not whole and last < limit and (found.stop == "invalid" or len(data) < most):
             raise Damaged(self.path or self._folder, self._at + found.end, f"record {last + 1} is not whole")
-        records = found.records if whole else found.records[: max(0, limit + 1 - self._next)]
+        records = found.records
         new = [Entry(seq, record) for seq, record in enumerate(records, self._next) if seq > self.seq]
-        length = sum(map(len, records)) + ENTRY.size * len(records)
         self._next += len(records)
-        self._at += length
-        self._bytes = None if self._bytes is None else self._bytes + length
+        self._at += found.end
+        if self._bytes is not None:
+            self._bytes += sum(map(len, records)) + ENTRY.size * len(records)
         self.seq = max(self.seq, self._next - 1)
         self.more = self._next <= limit
         if found.stop == "end":

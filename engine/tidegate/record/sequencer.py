@@ -265,5 +265,5 @@ def _salvaged(path: Path, key: Key, known: int) -> list[Entry]:
         return []
     except Damaged:
         first = known + 1  # if it is not, no checksum will hold
-    found = segments.scan(data, segments.HEADER.size, first, segments.key_of(*key))
+    found = segments.scan(data, segments.HEADER.size, first, segments.key_of(*key), 0)
     return [Entry(seq, record) for seq, record in enumerate(found.records, first) if seq > known]
