@@ -10,7 +10,7 @@
 #include "journal_disk.h"
 
 /* Entries that are the writer's. To wake it is little for each of so many, and it begins later, when there are more. */
-static const uint64_t MANY = 16;
+static const uint64_t MANY = 40;
 
 static inline void wake_writer(Journal *j) {
     pthread_mutex_lock(&j->lock);
