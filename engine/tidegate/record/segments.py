@@ -287,6 +287,7 @@ class Tail:
         self._at = 0  # the byte where record `_next` stands
         self._next = 0
         self._bytes: int | None = None  # of all entries before it, as the ring counts them; None: not known yet
+        self._zeros = 0  # that were between the entries that were read last
         self._room = mmap(-1, CHUNK + BLOCK)  # what is read lies here; kept, for its pages would be made each time
 
     def read(self, most: int = CHUNK) -> list[Entry]:
@@ -319,7 +320,7 @@ class Tail:
             self.more = False
             return False, []
         if said is not None and self._bytes is not None and limit <= said.durable:
-            most = min(most, 2 * (said.tail - self._bytes) + BLOCK + SEAL.size)  # with the zeros that may be between
+            most = min(most, said.tail - self._bytes + self._zeros + BLOCK)
         data = _read_at(self._file, most, self._at, self._room)
         found = scan(data, 0, self._next, self._key, self._at, limit)
         whole = found.stop in ("next", "end")
@@ -328,10 +329,11 @@ class Tail:
             raise Damaged(self.path or self._folder, self._at + found.end, f"record {last + 1} is not whole")
         records = found.records
         new = [Entry(seq, record) for seq, record in enumerate(records, self._next) if seq > self.seq]
+        length = sum(map(len, records)) + ENTRY.size * len(records)
         self._next += len(records)
         self._at += found.end
-        if self._bytes is not None:
-            self._bytes += sum(map(len, records)) + ENTRY.size * len(records)
+        self._bytes = None if self._bytes is None else self._bytes + length
+        self._zeros = found.end - length
         self.seq = max(self.seq, self._next - 1)
         self.more = self._next <= limit
         if found.stop == "end":
