@@ -54,6 +54,15 @@ def eventually(true: Callable[[], bool], within: float = 5) -> bool:
     return True
 
 
+def direct(folder: Path) -> bool:
+    """Whether files can be written past the page cache."""
+    try:
+        os.close(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_DIRECT))
+    except OSError:
+        return False
+    return True
+
+
 def fill(journal: Journal, new: bool) -> int:
     """How many records of 1,000 bytes are taken before one is refused."""
     for taken in range(1000):
@@ -111,6 +120,28 @@ def test_somebody_who_waits_is_told_once_the_record_is_durable(opened: Open) -> 
     assert journal.acknowledge() == seq
     assert journal.want(seq)
     assert not readable(journal, 0)
+
+
+def test_who_comes_while_a_commit_is_under_way_does_not_wait_for_it(opened: Open, tmp_path: Path) -> None:
+    """A second one is begun, in a block of its own; a follower and a reader find everything in its order."""
+    journal, tail = opened(segment_size=1 << 20, buffer=1 << 20), Tail(tmp_path, 1, 1)
+    followed, appended = [], [record(number) for number in range(1, 401)]
+    for number, each in enumerate(appended, 1):
+        assert journal.append(each) == number
+        journal.want(number)
+        assert journal.turn()
+        if number % 10 == 0:
+            assert journal.drain(5)
+            while entries := tail.read():
+                followed += [entry.record for entry in entries]
+            assert len(followed) == number
+    tail.close()
+    assert followed == appended
+    (segment,) = tmp_path.glob("*.segment")
+    found = segments.read(segment)
+    assert found.entries == appended
+    if direct(tmp_path):
+        assert found.end > segments.HEADER.size + sum(segments.ENTRY.size + len(each) for each in appended)
 
 
 def test_what_nobody_waits_for_becomes_durable_too(opened: Open) -> None:
@@ -268,9 +299,7 @@ def test_a_journal_that_is_not_written_away_fills_up(opened: Open) -> None:
 
 def test_who_follows_a_journal_leaves_nothing_of_it_in_the_page_cache(opened: Open, tmp_path: Path) -> None:
     """There a page that is being read is locked, and a commit waits for it."""
-    try:
-        os.close(os.open(tmp_path, os.O_TMPFILE | os.O_RDWR | os.O_DIRECT))
-    except OSError:
+    if not direct(tmp_path):
         pytest.skip("this file system has nothing but its page cache")
     journal, tail = opened(), Tail(tmp_path, 1, 1)
     followed = []
