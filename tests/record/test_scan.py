@@ -7,14 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.record._scan import whole_entries
-from tidegate.record.segments import entry, seal
-
-MOST_SEQ = 2**64 - 1
+from tidegate.record.segments import MOST_SEQ, entry, seal
 
 
-def plainly(
-    data: bytes, at: int, seq: int, key: int, begins: int = -1, last: int = MOST_SEQ
-) -> tuple[list[bytes], int, str]:
+def plainly(data: bytes, at: int, seq: int, key: int, begins: int, last: int) -> tuple[list[bytes], int, str]:
     """What `whole_entries` does, said in Python."""
     found: list[bytes] = []
     end = at
@@ -60,7 +56,7 @@ def test_whole_entries_are_found_up_to_what_is_none(
         ended = len(data)
     data += seal(key, seq + len(records), True) * ends
     expected = [record for record, _ in records], ended, "seal" if ends else "more"
-    assert whole_entries(bytes(data), len(before), seq, key, first) == expected
+    assert whole_entries(bytes(data), len(before), seq, key, first, MOST_SEQ) == expected
     some = whole_entries(bytes(data), len(before), seq, key, first, seq + most - 1)
     assert some == plainly(bytes(data), len(before), seq, key, first, seq + most - 1)
     assert some[0] == expected[0][:most]
@@ -68,15 +64,16 @@ def test_whole_entries_are_found_up_to_what_is_none(
         if len(data) > len(before):
             data[len(before) + at % (len(data) - len(before))] = byte
     damaged = bytes(data[: len(data) - cut % (len(data) + 1 - len(before))])
-    assert whole_entries(damaged, len(before), seq, key, first) == plainly(damaged, len(before), seq, key, first)
+    expected = plainly(damaged, len(before), seq, key, first, MOST_SEQ)
+    assert whole_entries(damaged, len(before), seq, key, first, MOST_SEQ) == expected
 
 
 def test_a_record_has_a_byte_at_least() -> None:
-    assert whole_entries(entry(1, 1, b""), 0, 1, 1) == ([], 0, "invalid")
+    assert whole_entries(entry(1, 1, b""), 0, 1, 1, -1, MOST_SEQ) == ([], 0, "invalid")
 
 
 def test_the_longest_record_is_an_entry() -> None:
     longest = entry(1, 1, b"x" * 65_535)
-    assert whole_entries(longest, 0, 1, 1) == ([b"x" * 65_535], len(longest), "more")
+    assert whole_entries(longest, 0, 1, 1, -1, MOST_SEQ) == ([b"x" * 65_535], len(longest), "more")
     longer = struct.pack("<II", 65_536, 0) + b"x" * 65_536
-    assert whole_entries(longer, 0, 1, 1) == ([], 0, "invalid")
+    assert whole_entries(longer, 0, 1, 1, -1, MOST_SEQ) == ([], 0, "invalid")

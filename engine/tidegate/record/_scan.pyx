@@ -16,7 +16,6 @@ cdef enum:
     SEALED = 0xFFFFFFFF
 
 crc_prepare()
-MOST_SEQ = 2**64 - 1
 
 
 cdef bint is_zero(const char* start, Py_ssize_t size) noexcept:
@@ -27,9 +26,7 @@ cdef bint is_zero(const char* start, Py_ssize_t size) noexcept:
     return True
 
 
-def whole_entries(
-    bytes data not None, Py_ssize_t at, uint64_t seq, uint32_t key, Py_ssize_t begins=-1, uint64_t last=MOST_SEQ
-):
+def whole_entries(bytes data not None, Py_ssize_t at, uint64_t seq, uint32_t key, Py_ssize_t begins, uint64_t last):
     cdef const char* start = PyBytes_AS_STRING(data)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data), end = at, rest
     cdef uint32_t length, crc
