@@ -7,7 +7,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from tidegate.errors import StartError, TidegateError
 from tidegate.record import segments
 from tidegate.record._journal import Journal
 from tidegate.record.fsck import fsck
-from tidegate.record.index import Index, Reader
+from tidegate.record.index import Index, Positions, Reader
 from tidegate.record.layout import Layout, create, find
 from tidegate.record.leaves import encode
 from tidegate.record.log import LogError
@@ -25,6 +27,7 @@ from tidegate.record.records import SEQUENCER, Checkpoint, Gap, Outcome
 from tidegate.record.recovery import recover, unended
 from tidegate.record.sequencer import Sequencer
 from tidegate.record.verify import verify_log
+from tidegate.serve.sequencer import run as work
 
 
 @pytest.fixture
@@ -505,6 +508,27 @@ def test_workers_write_and_die_while_sequencers_are_killed(layout: Layout) -> No
     assert segments.listing(layout.journal) == []
     health = fsck(layout)
     assert health.findings == []
+
+
+def test_who_keeps_up_is_calm_and_who_has_something_to_make_up_for_is_not(layout: Layout) -> None:
+    """Others go before a turn on a busy core, unless the one before it has left something."""
+    write(layout.journal, 0, 1, records(0, 1, 30_000), per_segment=30_000)
+    calm: list[bool] = []
+    stop, end = os.pipe()
+
+    def taken(positions: Positions) -> None:
+        calm.append(threading.current_thread() is not threading.main_thread())
+        if calm[-2:] == [False, True]:
+            os.close(end)
+
+    with ThreadPoolExecutor(1) as thread:
+        work(layout.folder, stop, pytest.fail, taken=taken, calmly=lambda step: thread.submit(step).result())
+    os.close(stop)
+    made_up = calm.index(True, 1) - 1
+    assert made_up >= 2
+    assert calm[: made_up + 2] == [True] + [False] * made_up + [True]
+    assert not any(calm[made_up + 2 :])  # who is to stop is not to be waited for
+    assert of_journals(layout, verified(layout))[0, 1] == list(range(1, 30_001))
 
 
 # the ledger's folder

@@ -171,6 +171,17 @@ def listening(pid: int) -> set[int]:
     return {int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and row[9] in held}
 
 
+def test_calls_go_before_the_ledger_and_most_before_a_ledger_that_keeps_up(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        assert gateway.ask(post(chat())).status == 200
+        (ledger,) = children(gateway.process.pid, "tidegate-ledger")
+        [worker] = gateway.worker_pids()
+        assert os.getpriority(os.PRIO_PROCESS, worker) == 0
+        threads = {int(each): os.getpriority(os.PRIO_PROCESS, int(each)) for each in os.listdir(f"/proc/{ledger}/task")}
+        assert threads.pop(ledger) == 5
+        assert sorted(threads.values()) == [5, 12]
+
+
 # signals
 
 

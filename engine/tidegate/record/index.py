@@ -77,7 +77,8 @@ class Index:
             self._open(size)
 
     def _open(self, size: int) -> None:
-        self._db = db = sqlite3.connect(self._path, isolation_level=None, timeout=0)
+        # one thread uses it at a time, and not always the same
+        self._db = db = sqlite3.connect(self._path, isolation_level=None, timeout=0, check_same_thread=False)
         try:
             db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF;")
             if not db.execute("SELECT 1 FROM sqlite_master").fetchone():

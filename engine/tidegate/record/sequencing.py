@@ -5,6 +5,7 @@ the two stores have one owner, and because the erasure of a key is stated in the
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
@@ -20,6 +21,7 @@ POLL: Final = 0.05  # seconds between turns that left nothing: one of many recor
 AGAIN: Final = 1.0  # seconds after which a failed sequencer is begun anew
 
 Wait = Callable[[float], bool]  # waits for so many seconds, or until it is time to stop; True: stop
+Step = Callable[[], None]
 Taken = Callable[[Positions], None]  # told how far the journals are in that have not ended
 
 
@@ -30,10 +32,12 @@ def sequence(
     say: Say,
     memory: Path | None = None,
     taken: Taken = lambda positions: None,
+    calmly: Callable[[Step], None] = lambda step: step(),
 ) -> None:
     """Brings what journals hold into the log until `wait` says stop, and then once more what is durable by then.
 
-    The caller holds the ledger (`Layout.hold`). What ends the service ends this too, for nobody would answer any more.
+    While it keeps up, turns are taken `calmly`, by whom others go before. The caller holds the ledger (`Layout.hold`).
+    What ends the service ends this too, for nobody would answer any more.
     """
     once = _Once(say)
     cosigned: SimpleQueue[str] = SimpleQueue()
@@ -46,7 +50,7 @@ def sequence(
     try:
         while True:
             try:
-                _work(Sequencer(layout, memory, say), service, cosigned, wait, once, taken)
+                _work(_Work(Sequencer(layout, memory, say), service, cosigned, once, taken), wait, calmly)
                 return
             except (TidegateError, OSError) as error:
                 words = error.message if isinstance(error, TidegateError) else f"{error.strerror} (`{error.filename}`)"
@@ -72,35 +76,60 @@ class _Once:
             self._last = words
 
 
-def _work(
-    sequencer: Sequencer, service: SubjectService, cosigned: "SimpleQueue[str]", wait: Wait, say: Say, taken: Taken
-) -> None:  # fmt: skip
+def _work(work: "_Work", wait: Wait, calmly: Callable[[Step], None]) -> None:
+    stop = False
     try:
-        stated: set[int] = set()
-        stop = False
-        while True:
-            service.check()
-            new = sequencer.turn()
-            taken(sequencer.followed)
-            unrecorded = service.unrecorded
-            stated.intersection_update(number for number, _ in unrecorded)
-            erased = [each for each in unrecorded if each[0] not in stated]
-            sequencer.erased(erased)
-            stated.update(number for number, _ in erased)
-            last = stop and not new and not erased
-            if sequencer.due or (last and sequencer.log.size > sequencer.log.signed.size):
-                sequencer.checkpoint()
-                if stated:
-                    service.recorded(sorted(stated))
-            while not cosigned.empty():
-                sequencer.log.cosign(cosigned.get())
-            try:
-                behind = not sequencer.catch_up()
-            except TidegateError as error:  # whoever holds it lets go some time; it is only an index
-                behind = False
-                say(error.message)
-            if last and not behind:
-                return
-            stop = stop or wait(0 if sequencer.behind or behind else POLL)
+        while not work.done:
+            step = partial(work.turn, stop)
+            if stop or work.behind:
+                step()
+            else:
+                calmly(step)
+            stop = stop or wait(0 if work.behind else POLL)
     finally:
-        sequencer.close()
+        work.sequencer.close()
+
+
+class _Work:
+    """What is done turn after turn; it may be another thread's each time."""
+
+    def __init__(
+        self, sequencer: Sequencer, service: SubjectService, cosigned: "SimpleQueue[str]", say: Say, taken: Taken
+    ) -> None:
+        self.sequencer = sequencer
+        self.behind = False  # the last turn has left something
+        self.done = False
+        self._service = service
+        self._cosigned = cosigned
+        self._say = say
+        self._taken = taken
+        self._stated: set[int] = set()  # erasures that are in the log, and of which the service does not know it
+
+    def turn(self, stop: bool) -> None:
+        """One turn. With `stop` it may be the last: when there is nothing left."""
+        sequencer, service = self.sequencer, self._service
+        service.check()
+        new = sequencer.turn()
+        self._taken(sequencer.followed)
+        unrecorded = service.unrecorded
+        self._stated.intersection_update(number for number, _ in unrecorded)
+        erased = [each for each in unrecorded if each[0] not in self._stated]
+        sequencer.erased(erased)
+        self._stated.update(number for number, _ in erased)
+        last = stop and not new and not erased
+        if sequencer.due or (last and sequencer.log.size > sequencer.log.signed.size):
+            sequencer.checkpoint()
+            if self._stated:
+                service.recorded(sorted(self._stated))
+        while not self._cosigned.empty():
+            sequencer.log.cosign(self._cosigned.get())
+        indexed = self._indexed()
+        self.done = last and indexed
+        self.behind = sequencer.behind or not indexed
+
+    def _indexed(self) -> bool:
+        try:
+            return self.sequencer.catch_up()
+        except TidegateError as error:  # whoever holds it lets go some time; it is only an index
+            self._say(error.message)
+            return True

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tidegate.serve.channel import Channel, Message
 from tidegate.settings import Settings
 
 SHARED = Path("/dev/shm")  # noqa: S108 - a folder of our own in it, closed to others
-BEHIND = 5  # niceness: on a busy core calls go first, and a quarter of it still takes in what they record
+CALM, BEHIND = 12, 5  # niceness: calls go first; a quarter of a full core makes up for what was left when they did
 TURN = 0.0005  # seconds of a core at a time: so long a call waits when its worker wants the core back
 Taken = Callable[[Mapping[tuple[int, int], int]], None]  # told how far journals are in the log
 
@@ -89,7 +90,7 @@ def write(ledger: Places, channel: Channel, taken: Taken) -> None:
     """The process that writes the ledger, until the channel says `drain` or ends; `taken` is told how far it is."""
     for each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
-    os.nice(BEHIND)
+    os.nice(BEHIND)  # nobody may become less nice again, so whoever is calm has a thread
     take_turns(TURN)
 
     def say(words: str) -> None:
@@ -97,4 +98,13 @@ def write(ledger: Places, channel: Channel, taken: Taken) -> None:
 
     from tidegate.serve.sequencer import run  # here, in the process that needs what it imports
 
-    run(ledger.folder, channel.fileno(), say, memory_of(ledger), lambda: channel.send(Message("ready")), taken)
+    with ThreadPoolExecutor(1, initializer=os.nice, initargs=(CALM - BEHIND,)) as calm:
+        run(
+            ledger.folder,
+            channel.fileno(),
+            say,
+            memory_of(ledger),
+            ready=lambda: channel.send(Message("ready")),
+            taken=taken,
+            calmly=lambda step: calm.submit(step).result(),
+        )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tidegate.record.layout import find
 from tidegate.record.sequencer import Say
-from tidegate.record.sequencing import Taken, sequence
+from tidegate.record.sequencing import Step, Taken, sequence
 from tidegate.record.subject_service import SubjectService
 from tidegate.record.subject_store import SubjectStore
 
@@ -23,12 +23,13 @@ def run(
     memory: Path | None = None,
     ready: Callable[[], object] = lambda: None,
     taken: Taken = lambda positions: None,
+    calmly: Callable[[Step], None] = lambda step: step(),
 ) -> None:
     """Works until the file `stop` is readable or at its end; then once more what is durable by then, and returns.
 
     `folder` has the ledger, `memory` the rings of the journals' writers, where they are elsewhere. `ready` is called
-    when workers are answered; `taken` is told how far the journals are in. StartError when there is no ledger, or
-    another process writes it.
+    when workers are answered; `taken` is told how far the journals are in; `calmly` does what is not
+    behind. StartError when there is no ledger, or another process writes it.
     """
     layout = find(folder)
     held = layout.hold()
@@ -37,7 +38,7 @@ def run(
         try:
             ready()
             wait = lambda seconds: bool(select.select([stop], [], [], seconds)[0])  # noqa: E731
-            sequence(layout, service, wait, say, memory, taken)
+            sequence(layout, service, wait, say, memory, taken, calmly)
         finally:
             service.stop()
     finally:
