@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,7 @@ REGRESSION = 1.5
 KEPT = 1.0  # MB that may stay
 RECORDED = 800  # bytes of a call's records
 FLUSHES = 20
+BESIDE = "governed_even_c64 beside"  # a flush's time while nginx has that load
 QUIET = 0.15  # cores kept busy by other programs that a measure can bear
 
 Round = dict[str, Cost]  # by contestant
@@ -154,7 +156,14 @@ class Bench:
             order = list(running) if number % 2 else list(running)[::-1]
             progress(f"round {number + 1} of {self.plan.rounds}")
             yield {cell.name: self.round(cell, running, order) for cell in cells}
-            self.flushes.append({FULL.name: self.flush(64, 0), EVEN.name: self.flush(2, 0.0005)})
+            nginx, _ = running["nginx"]
+            self.flushes.append(
+                {
+                    FULL.name: self.flush(64, 0),
+                    EVEN.name: self.flush(2, 0.0005),
+                    BESIDE: self.flush_beside(EVEN, nginx, 2, 0.0005),
+                }
+            )
         for gateway in each_once(running):
             self.rig.stop(gateway.process)
 
@@ -183,6 +192,15 @@ class Bench:
                 os.fdatasync(file.fileno())
                 times.append(time.perf_counter() - began)
         return median(times) * 1e6
+
+    def flush_beside(self, cell: Cell, gateway: Gateway, calls: int, pause: float) -> float:
+        """The same, while a load goes on: a commit too has its interrupts and threads on cores that others use."""
+        with ThreadPoolExecutor(1) as aside:
+            loaded = aside.submit(self.cell, cell, gateway)
+            time.sleep(self.plan.window / 2)
+            taken = self.flush(calls, pause)
+            loaded.result()
+        return taken
 
     def regression(self) -> Iterator[Line]:
         """What a call and an event cost, against what the last full result says. These machines differ and are shared,
@@ -312,6 +330,9 @@ def added_lines(rounds: list[dict[str, Round]], flushes: list[dict[str, float]])
         flush = median(each[cell.name] for each in flushes)
         bound = 1.5 * flush + 300
         note = f"one flush of the same batch: {flush:.4g} us; in the bound 1.5 of it, and 300 us"
+        if cell is EVEN:
+            beside = median(each[BESIDE] for each in flushes)
+            note += f"; while nginx has that load, and no evidence: {beside:.4g} us"
         found = [each[cell.name] for each in rounds]
         for name, without in (("added", "nginx"), ("evidence_added", "tidegate_async")):
             if all(without in costs for costs in found):
