@@ -18,6 +18,8 @@ from pathlib import Path
 
 from bench.report import ROOT
 from bench.rig import BUILD, BenchError, Process, Rig, first_answer, free_port, wait_for_port
+from tidegate.record.places import Places
+from tidegate.serve.ledger import memory_place
 
 MODEL = "gpt-4o-mini"
 SYSTEM = "You are a helpful assistant. Answer briefly and cite the policy document when a question is about expenses."
@@ -194,6 +196,7 @@ def start_tidegate(rig: Rig, upstream: str, evidence: str = "response") -> Gatew
     data = json.loads((directory / "policies" / "data.json").read_text())
     data["defaults"] |= AMPLE
     (directory / "policies" / "data.json").write_text(json.dumps(data))
+    rig.leaves(memory_place(Places(directory / "data" / "ledger"), os.getuid()))  # it may end with much to make up for
     configuration = directory / "tidegate.toml"
     configuration.write_text(
         TIDEGATE.format(directory=directory, port=port, admin=admin, upstream=upstream, evidence=evidence)

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import struct
@@ -116,6 +117,7 @@ class Rig:
         self._temporary = tempfile.TemporaryDirectory(prefix="tidegate-bench-")
         self.directory = Path(self._temporary.name)
         self._processes: list[Process] = []
+        self._elsewhere: list[Path] = []
 
     def __enter__(self) -> Self:
         signal.signal(signal.SIGTERM, _interrupt)
@@ -128,6 +130,8 @@ class Rig:
         for process in reversed(self._processes):
             process.stop()
         self._temporary.cleanup()
+        for folder in self._elsewhere:
+            shutil.rmtree(folder, ignore_errors=True)
         signal.signal(signal.SIGINT, before)
 
     def start(
@@ -139,6 +143,10 @@ class Rig:
         process = Process(name, command, core, log, env or {})
         self._processes.append(process)
         return process
+
+    def leaves(self, folder: Path) -> None:
+        """A program keeps something outside of the rig's directory, which goes when that does."""
+        self._elsewhere.append(folder)
 
     def stop(self, process: Process) -> None:
         """End one program before the others."""
