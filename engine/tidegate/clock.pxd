@@ -1,5 +1,6 @@
 cdef class Clock:
     cdef readonly double now
-    cdef object _loop, _beat, _next
+    cdef readonly object loop
+    cdef object _beat, _next
     cdef list _phases
     cdef int _phase

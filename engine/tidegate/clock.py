@@ -27,7 +27,7 @@ class Clock:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, beat: Callable[[], None] | None = None) -> None:
         self.now = loop.time()
-        self._loop = loop
+        self.loop = loop
         self._beat = beat
         self._phases: list[list[Watched]] = [[] for _ in range(PHASES)]
         self._phase = 0
@@ -42,8 +42,8 @@ class Clock:
         self._next.cancel()
 
     def _tick(self) -> None:
-        self._next = self._loop.call_later(TICK, self._tick)
-        now = self.now = self._loop.time()
+        self._next = self.loop.call_later(TICK, self._tick)
+        now = self.now = self.loop.time()
         if self._beat is not None:
             self._beat()
         self._phase = (self._phase + 1) % PHASES
@@ -56,5 +56,5 @@ class Clock:
         try:
             return thing.check(now)
         except Exception as error:  # a bug in one must not leave the others without deadlines
-            self._loop.call_exception_handler({"message": "a deadline's check failed", "exception": error})
+            self.loop.call_exception_handler({"message": "a deadline's check failed", "exception": error})
             return False

@@ -65,7 +65,7 @@ class Origin:
                 return
         if self._open < self.settings.connections:
             self._open += 1
-            task = asyncio.get_running_loop().create_task(self._dial(relay, head, body))
+            task = self.clock.loop.create_task(self._dial(relay, head, body))
             self._dialling.add(task)
             task.add_done_callback(self._dialling.discard)
         elif len(self._waiting) < self.settings.waiters:
@@ -78,7 +78,7 @@ class Origin:
         other: a provider on this machine, or a proxy before it, is woken once for all of them.
         """
         if not self._leaving:
-            asyncio.get_running_loop().call_soon(self._send_all)
+            self.clock.loop.call_soon(self._send_all)  # to ask for the running loop is a system call
         self._leaving.append(upstream)
 
     def _send_all(self) -> None:
@@ -152,12 +152,11 @@ class Origin:
         self._place_free()
 
     async def _connect(self) -> Upstream:
-        loop = asyncio.get_running_loop()
         reason = "no address"
         protocol = cast("Callable[[], asyncio.Protocol]", lambda: Upstream(self))
         for address in await self._resolve():
             try:
-                _, upstream = await loop.create_connection(
+                _, upstream = await self.clock.loop.create_connection(
                     protocol,
                     address,
                     self.port,
@@ -176,9 +175,8 @@ class Origin:
         """The host's addresses, all of them allowed; asked for again every `forward.resolve` seconds."""
         if self.clock.now < self._resolve_at and self._addresses:
             return self._addresses
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(self.host, self.port, type=1)
+            found = await self.clock.loop.getaddrinfo(self.host, self.port, type=1)
         except OSError:
             raise UpstreamUnreachable(f"the name `{self.host}` does not resolve") from None
         addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
