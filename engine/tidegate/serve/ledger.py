@@ -19,7 +19,9 @@ from tidegate.serve.channel import Channel, Message
 from tidegate.settings import Settings
 
 SHARED = Path("/dev/shm")  # noqa: S108 - a folder of our own in it, closed to others
-CALM, BEHIND = 12, 5  # niceness: calls go first; a quarter of a full core makes up for what was left when they did
+# Niceness: calls go first; a quarter of a full core makes up for what was left when they did. Each has its thread, for
+# nobody may become less nice again.
+CALM, BEHIND = 12, 5
 TURN = 0.0005  # seconds of a core at a time: so long a call waits when its worker wants the core back
 Taken = Callable[[Mapping[tuple[int, int], int]], None]  # told how far journals are in the log
 
@@ -90,11 +92,14 @@ def write(ledger: Places, channel: Channel, taken: Taken) -> None:
     """The process that writes the ledger, until the channel says `drain` or ends; `taken` is told how far it is."""
     for each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
-    os.nice(BEHIND)  # nobody may become less nice again, so whoever is calm has a thread
     take_turns(TURN)
 
     def say(words: str) -> None:
         channel.send(Message("say", words=words))
+
+    def ready() -> None:
+        os.nice(BEHIND)  # not before: the thread of subjects' keys, which callers wait for, runs by now and is not nice
+        channel.send(Message("ready"))
 
     from tidegate.serve.sequencer import run  # here, in the process that needs what it imports
 
@@ -104,7 +109,7 @@ def write(ledger: Places, channel: Channel, taken: Taken) -> None:
             channel.fileno(),
             say,
             memory_of(ledger),
-            ready=lambda: channel.send(Message("ready")),
+            ready=ready,
             taken=taken,
             calmly=lambda step: calm.submit(step).result(),
         )
