@@ -104,7 +104,20 @@ def test_policies_without_admission_are_warned_about() -> None:
     write({"p/a.rego": "package app\n\nx := 1\n"})
     code, told, _ = ended("check", "p")
     assert code == 0
-    assert "p: there is no package `tidegate.admission`; a gateway would block every call" in told
+    assert "p: there is no package `tidegate.admission`; a gateway refuses such policies" in told
+
+
+NOT_YET = ('capture := "full"', 'capture := "redacted"', 'redact contains {"detector": "d", "with": "x"}')
+GUARD = 'guard contains {"detector": "d", "action": "stop", "window": 9}'
+
+
+@pytest.mark.parametrize("rule", [*NOT_YET, GUARD])
+def test_what_a_gateway_does_not_carry_out_is_refused(rule: str) -> None:
+    write({"p/a.rego": f"package tidegate.admission\n\n{rule}\n"})
+    code, told, _ = ended("check", "p")
+    assert code == 1
+    assert told.startswith("p/a.rego:3:")
+    assert f"`{rule.split()[0]}` cannot be carried out here" in told
 
 
 def test_problems_for_programs() -> None:

@@ -1,5 +1,6 @@
 """The supervisor from outside: one gateway to a data directory, its processes, its signals, what it says."""
 
+import json
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.gateway import Gateway, chat, children, free_port, post, read_answer, running
+from tests.providers import until
 
 
 def start(file: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -241,6 +243,71 @@ def test_it_says_where_it_is_and_how_to_try_it(tmp_path: Path) -> None:
         (curl,) = [line.strip() for line in lines if "curl " in line]
         done = subprocess.run(["sh", "-c", f"{curl} -s"], capture_output=True, text=True, timeout=20)
         assert '"choices"' in done.stdout, done
+
+
+def policy(folder: Path, code: str, further: int = 0) -> Path:
+    """Policies that deny every call for one reason, with so many rules that take time to compile."""
+    folder.mkdir()
+    deny = 'deny contains {{"code": "{}", "message": "m"}} if {}'
+    rules = [deny.format(code, "true")]
+    rules += [deny.format(f"a{n}", f'startswith(input.request.model, "a{n}")') for n in range(further)]
+    (folder / "p.rego").write_text("\n\n".join(["package tidegate.admission", *rules, ""]))
+    return folder
+
+
+def denied_by(gateway: Gateway) -> set[str]:
+    """The rules that a few calls, of all workers, are denied by."""
+    answers = [json.loads(gateway.ask(post(chat())).body) for _ in range(8)]
+    return {answer["error"]["rule"] for answer in answers}
+
+
+def heard(gateway: Gateway, words: str) -> None:
+    assert until(lambda: words in gateway.log), gateway.log
+
+
+def test_of_settings_that_follow_each_other_the_last_are_in_force(tmp_path: Path) -> None:
+    first, second = policy(tmp_path / "first", "first"), policy(tmp_path / "second", "second", further=300)
+    with running(tmp_path / "gateway", f'[policy]\npath = "{first}"\n', workers=2) as gateway:
+        gateway.write(f'[policy]\npath = "{second}"\n')
+        gateway.process.send_signal(signal.SIGHUP)
+        assert until(lambda: len(children(gateway.process.pid, "")) > 3)  # beside the workers and the sequencer
+        gateway.write(f'[policy]\npath = "{first}"\n')
+        gateway.process.send_signal(signal.SIGHUP)
+        heard(gateway, "settings reloaded by 2 of 2 workers")
+        assert denied_by(gateway) == {"first"}
+        gateway.write(f'[policy]\npath = "{second}"\n')
+        gateway.process.send_signal(signal.SIGHUP)
+        assert until(lambda: denied_by(gateway) == {"second"})
+        assert gateway.log.count("settings reloaded") == 2
+
+
+def test_settings_whose_policies_cannot_be_in_force_are_refused_as_a_whole(tmp_path: Path) -> None:
+    good, wrong = policy(tmp_path / "good", "good"), policy(tmp_path / "wrong", "wrong")
+    (wrong / "p.rego").write_text("package tidegate.admission\n\ndeny contains {")
+    with running(tmp_path / "gateway", f'[policy]\npath = "{good}"\n', workers=2) as gateway:
+        gateway.write(f'[policy]\npath = "{wrong}"\n\n[accept]\nbody = 1000\n')
+        gateway.process.send_signal(signal.SIGHUP)
+        heard(gateway, f"settings not reloaded: {wrong}/p.rego:3:")
+        assert denied_by(gateway) == {"good"}
+        large = post(chat(text="x" * 2000))
+        assert gateway.ask(large).status == 403
+        gateway.write(f'[policy]\npath = "{good}"\n\n[accept]\nbody = 1000\n')
+        gateway.process.send_signal(signal.SIGHUP)
+        assert until(lambda: gateway.ask(large).status == 413)
+
+
+def test_a_worker_that_begins_without_policies_blocks_every_call(tmp_path: Path) -> None:
+    place = policy(tmp_path / "policy", "good")
+    with running(tmp_path / "gateway", f'[policy]\npath = "{place}"\n') as gateway:
+        (place / "p.rego").write_text("package tidegate.admission\n\ndeny contains {")
+        heard(gateway, "was refused")
+        assert denied_by(gateway) == {"good"}
+        (worker,) = gateway.worker_pids()
+        os.kill(worker, signal.SIGKILL)
+        heard(gateway, "there is none in force")
+        assert json.loads(gateway.ask(post(chat())).body)["error"]["code"] == "policy_error"
+        (place / "p.rego").write_text('package tidegate.admission\n\ndeny contains {"code": "new", "message": "m"}\n')
+        heard(gateway, "is in force")
 
 
 def test_a_reader_of_its_output_may_leave(tmp_path: Path) -> None:

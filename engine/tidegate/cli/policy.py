@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from tidegate.decide.bundle import Bundle, load, read
 from tidegate.decide.compiling import in_order, inspect
-from tidegate.decide.contract import EVERYTHING
 from tidegate.decide.documents import BaseDocuments, from_json
 from tidegate.decide.policy import Policy
 from tidegate.errors import TidegateError
 from tidegate.rego.errors import EvaluationError, PolicyRefused, Problem
 from tidegate.rego.source import Source
 from tidegate.rego.values import UNDEFINED, json_text
+from tidegate.serve.policies import CARRIED_OUT
 
 NO_POLICIES = Bundle("no policies", (), {}, None, "")
 
@@ -37,7 +37,7 @@ def check(path: Path, as_json: bool, strict: bool) -> tuple[str, int]:
     problems: list[Problem] = []
     bundle = read(path, problems, tests=True)
     if bundle.sources or bundle.plan is not None:
-        problems = in_order([*problems, *inspect(bundle, EVERYTHING)])
+        problems = in_order([*problems, *inspect(bundle, CARRIED_OUT)])
     warnings = sum(problem.warning for problem in problems)
     errors = len(problems) - warnings
     code = 1 if errors or (strict and warnings) else 0

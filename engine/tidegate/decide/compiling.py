@@ -89,7 +89,7 @@ def inspect(bundle: Bundle, carried_out: frozenset[str]) -> list[Problem]:
             problems += refused.problems
         else:
             if "admission" not in phases:
-                message = f"{bundle.name}: there is no package `tidegate.admission`; a gateway would block every call"
+                message = f"{bundle.name}: there is no package `tidegate.admission`; a gateway refuses such policies"
                 problems.append(Problem(checks.CODE, message, warning=True))
     return in_order(problems)
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from tidegate.errors import StartError
 from tidegate.record._turns import take_turns
 from tidegate.record.places import Places
-from tidegate.serve.aside import aside
+from tidegate.serve.aside import Aside
 from tidegate.serve.channel import Channel, Message
 from tidegate.settings import Settings
 
@@ -40,7 +40,7 @@ def ledger_of(settings: Settings) -> Places:
     said = ledger.folder / "ledger.json"
     if not said.exists():
         checkpoints = record.checkpoints or "checkpoints"
-        aside("the ledger could not be made", lambda: _make(ledger, record.origin, checkpoints))()
+        Aside("the ledger could not be made", lambda: _make(ledger, record.origin, checkpoints)).wait()
     try:
         found = msgspec.json.decode(said.read_bytes(), type=Origin)
     except (OSError, msgspec.DecodeError) as error:

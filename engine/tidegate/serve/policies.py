@@ -8,7 +8,6 @@ import tidegate
 from tidegate.decide.cache import Cache
 from tidegate.decide.live import Live
 from tidegate.errors import StartError
-from tidegate.serve.aside import aside
 from tidegate.settings import Settings
 
 # What a gateway acts upon by now. A policy that says more is refused, and not half obeyed.
@@ -31,14 +30,10 @@ def shipped() -> Path:
     return inside if inside.is_dir() else package.parent.parent / "policies"
 
 
-def check_policies(settings: Settings) -> Callable[[], None]:
-    """Compiles the policies in a process of its own, which leaves them to the workers in the data directory. The
-    function that this gives waits for its end, and refuses to start with a policy that cannot be in force.
+def check_policies(settings: Settings) -> None:
+    """Compiles the policies, and leaves them to the workers in the data directory. StartError with what cannot be in
+    force. For a process of its own: no other needs the compiler.
     """
-    return aside("the policies could not be checked", lambda: _check(settings))
-
-
-def _check(settings: Settings) -> None:
     made = _live(settings, lambda words: None)
     if made.problems:
         raise StartError("\n".join(made.problems))

@@ -22,10 +22,13 @@ import msgspec
 
 from tidegate import __version__
 from tidegate.configuration import address, exposure
+from tidegate.count.prices import Prices
+from tidegate.count.registry import Registry
 from tidegate.errors import StartError, TidegateError
 from tidegate.identify.held import Keys
 from tidegate.serve import limits
 from tidegate.serve.admin import Admin, Answer
+from tidegate.serve.aside import Aside
 from tidegate.serve.board import Board
 from tidegate.serve.channel import Channel, Message, pair
 from tidegate.serve.ledger import ledger_of, let_go, write
@@ -81,6 +84,8 @@ class Supervisor:
         self._writing = False  # the ledger can be written: workers need it from their first call on
         self._announced = False
         self._said: dict[str, float] = {}  # by worker's words: when they were passed on
+        self._checking: Aside | None = None  # the policies of settings that are to be in force
+        self._outdated = False  # the settings were to be read again meanwhile
 
     def run(self) -> None:
         """From the lock on the data directory to the last worker's end."""
@@ -90,7 +95,7 @@ class Supervisor:
         self._board = Board(slots)
         self._metrics = Metrics(slots)
         identity(self._settings)  # a worker would fail over it again and again
-        checked = check_policies(self._settings)  # meanwhile this process goes on
+        checking = self._check(self._settings)  # meanwhile this process goes on
         self._keys = Keys(Path(self._settings.data), say)
         self._ledger = ledger_of(self._settings)
         self._lives = limits.Lives(self._ledger, say)
@@ -102,7 +107,7 @@ class Supervisor:
             try:
                 self._registry = registry_of(self._settings)
                 self._prices = prices_of(self._settings)
-                checked()
+                checking.wait()
             except TidegateError:
                 self._draining = time.monotonic() + LEDGER
                 self._end_sequencer()
@@ -304,15 +309,18 @@ class Supervisor:
 
     def _apply(self) -> None:
         """Reads the settings again; what cannot be loaded leaves the last good ones in force."""
+        self._outdated = self._checking is not None
+        if self._outdated:
+            return
         try:
             settings = self._reload()
+            registry, prices = self._registry, self._prices
             if settings.vocabulary != self._settings.vocabulary:
-                self._registry = registry_of(settings)
+                registry = registry_of(settings)
             if settings.prices != self._settings.prices:
-                self._prices = prices_of(settings)
+                prices = prices_of(settings)
         except TidegateError as error:
-            self._metrics.reloaded(False)
-            say(f"settings not reloaded: {error.message}")
+            self._refuse(error.message)
             return
         kept = fixed(self._settings)
         changed = [f"`{key}`" for key, value in fixed(settings).items() if value != kept[key]]
@@ -326,10 +334,47 @@ class Supervisor:
                 limits=_sized(settings.limits, self._settings.limits),
             )
             if flaw := exposure(settings):  # of the addresses that stay
-                self._metrics.reloaded(False)
-                say(f"settings not reloaded: {flaw}")
+                self._refuse(flaw)
                 return
-        self._settings = settings
+        if settings.policy == self._settings.policy:
+            self._use(settings, registry, prices)
+            return
+        checking = self._checking = self._check(settings)
+        checked = lambda: self._checked(checking, settings, registry, prices)  # noqa: E731
+        self._selector.register(checking.fileno(), selectors.EVENT_READ, checked)
+
+    def _check(self, settings: Settings) -> Aside:
+        def check() -> None:
+            self._let_go()
+            for each in (listener for slot in self._slots for listener in slot.sockets):
+                each.close()
+            check_policies(settings)
+
+        return Aside("the policies could not be checked", check)
+
+    def _checked(self, checking: Aside, settings: Settings, registry: Registry, prices: Prices) -> None:
+        self._selector.unregister(checking.fileno())
+        self._checking = None
+        flaw = ""
+        try:
+            checking.wait()
+        except StartError as error:
+            flaw = error.message
+        if self._draining:
+            return
+        if self._outdated:
+            self._apply()
+        elif flaw:
+            self._refuse(flaw)
+        else:
+            self._use(settings, registry, prices)
+
+    def _refuse(self, flaw: str) -> None:
+        self._metrics.reloaded(False)
+        say(f"settings not reloaded: {flaw}")
+
+    def _use(self, settings: Settings, registry: Registry, prices: Prices) -> None:
+        self._settings, self._registry, self._prices = settings, registry, prices
         self._metrics.reloaded(True)
         told = [slot.channel.send(Message("use", settings)) for slot in self._slots if slot.channel is not None]
         say(f"settings reloaded by {sum(told)} of {len(told)} workers")

@@ -97,6 +97,7 @@ class Worker:
         self._counters = Counters(block)
         self._simulated: Provider | None = None
         self._over = asyncio.Event()
+        self._changing = asyncio.Lock()  # to other settings: one after the other, the newest last
 
     async def run(self) -> None:
         """From the first tick to the last answer."""
@@ -209,6 +210,12 @@ class Worker:
 
     async def _use(self, settings: Settings) -> None:
         """Other settings are in force from the next request on; calls under way keep theirs."""
+        self._newest = settings
+        async with self._changing:
+            if settings is self._newest:
+                await self._change(settings)
+
+    async def _change(self, settings: Settings) -> None:
         await self._simulate(settings)
         try:
             if settings.prices != self._settings.prices:
