@@ -351,6 +351,25 @@ CASES: dict[str, Case] = {
         path=MESSAGES,
         check=fields(anthropic_ratelimit_requests_limit="9", anthropic_ratelimit_requests_remaining="8"),
     ),
+    "lines-of-a-total": Case(
+        {"limits": [limit("requests", 9, "total")]},
+        check=fields(x_ratelimit_remaining_requests="8", x_ratelimit_reset_requests=None),
+    ),
+    "lines-of-an-error": Case(
+        {"limits": [limit("requests", 9)]},
+        {"model": "simulated-close-0"},
+        status=502,
+        code="upstream_truncated",
+        check=fields(x_ratelimit_limit_requests="9", x_ratelimit_remaining_requests="8"),
+    ),
+    "lines-of-an-error-anthropic": Case(
+        {"limits": [limit("requests", 9)]},
+        {"model": "simulated-close-0"},
+        path=MESSAGES,
+        status=502,
+        code="upstream_truncated",
+        check=fields(anthropic_ratelimit_requests_limit="9", anthropic_ratelimit_requests_remaining="8"),
+    ),
     "no-lines": Case(check=fields(x_ratelimit_limit_requests=None, x_ratelimit_limit_tokens=None)),
     "holds-what-is-stated": Case(
         {"limits": FOUR},

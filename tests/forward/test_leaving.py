@@ -55,7 +55,7 @@ class Course:
     def write(self, data: bytes) -> None:
         self.told.append(data)
 
-    def refuse(self, error: TidegateError, run: bytes) -> None: ...
+    def refuse(self, error: TidegateError, run: bytes, lines: bytes = b"") -> None: ...
 
 
 class Client(asyncio.Protocol):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from math import inf
 from typing import Protocol
 
 from tidegate.limit.headers import LINES, MEASURES, SECOND, Form, duration
@@ -33,7 +34,8 @@ def standing(form: Form, states: Iterable[tuple[Bucket, State]], now: int | None
                 reset = duration(state.reset)
             else:
                 reset = instant((time.time_ns() if now is None else now) + state.reset)
-            lines += LINES[form, measure] % (bucket.max, max(0, state.remaining), reset)
+            told = LINES[form, measure] % (bucket.max, max(0, state.remaining), reset)
+            lines += b"".join(told.splitlines(keepends=True)[:2]) if bucket.limit.per == "total" else told
     return lines
 
 
@@ -43,4 +45,9 @@ def instant(nanoseconds: int) -> bytes:
 
 
 def _nearer(one: tuple[Bucket, State], other: tuple[Bucket, State]) -> bool:
-    return (one[1].remaining, -one[1].reset) < (other[1].remaining, -other[1].reset)
+    return (one[1].remaining, -_reset(*one)) < (other[1].remaining, -_reset(*other))
+
+
+def _reset(bucket: Bucket, state: State) -> float:
+    """What is used of a total comes back at no time."""
+    return inf if bucket.limit.per == "total" else state.reset

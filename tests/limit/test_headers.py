@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from tests.limit.standing import instant, standing
+from tidegate.limit._standing import lines as compiled
 from tidegate.limit.headers import Form, again, duration, refusal
+from tidegate.limit.limits import Limits
 from tidegate.limit.refusal import Exceeded, Refusal, State
 from tidegate.model import Limit
 
@@ -89,6 +91,14 @@ def test_of_several_buckets_the_lines_tell_of_the_one_nearest_to_its_end(form: F
 
 
 @pytest.mark.parametrize("form", ["openai", "anthropic"])
+def test_what_is_used_of_a_total_comes_back_at_no_time(form: Form) -> None:
+    limits = Limits(slots=64)
+    total = limits.prepare(Limit(name="all", measure="requests", max=9, per="total"))
+    assert limits.acquire([(total, 2)])
+    assert list(lines(compiled(form, [total])).values()) == ["9", "7"]
+
+
+@pytest.mark.parametrize("form", ["openai", "anthropic"])
 def test_money_and_concurrent_calls_have_no_lines(form: Form) -> None:
     assert standing(form, [(bucket("usd", 5), State(1, 1)), (bucket("concurrent", 5), State(1, 0))]) == b""
     assert standing(form, []) == b""
@@ -127,7 +137,8 @@ def refused(*exceeded: tuple[Any, int | None, bool]) -> Refusal:
             False,
             {"retry-after": "5", "retry-after-ms": "5000"},
         ),
-        (refused(("throttle", None, False)), True, {}),  # a place among concurrent calls
+        (Refusal((Exceeded(Limit(name="a", measure="concurrent", max=1, exceed="throttle"), 0, None),)), True, {}),
+        (refused(("throttle", None, False)), False, {}),  # a total: no time is known, for there is none
         (refused(("throttle", None, True)), False, {}),
         (refused(("block", None, True), ("throttle", S, False)), False, {}),
     ],

@@ -27,6 +27,7 @@ SPEND = Limit(name="spend", measure="usd", max=0.5, per="1h")
 BUDGET = Limit(name="budget", measure="usd", max=20.0, per="day")
 TOTAL = Limit(name="allowance", measure="tokens", max=1e6, per="total")
 PLACES = Limit(name="at once", measure="concurrent", max=8, exceed="throttle")
+CALLS = Limit(name="calls", measure="requests", max=9, per="total", exceed="throttle")
 SLOW = Limit(name="slow", measure="requests", max=1, per="30d", exceed="throttle")
 
 
@@ -97,6 +98,23 @@ SLOW = Limit(name="slow", measure="requests", max=1, per="30d", exceed="throttle
             0,
             False,  # longer than every client waits
             b"retry-after: 61\r\nretry-after-ms: 61000\r\n",
+        ),
+        (
+            [Exceeded(CALLS, 0, None)],
+            LimitThrottled,
+            "the budget `calls` of 9 calls in total does not let this call pass: 0 calls left",
+            0,
+            False,  # it never begins anew
+            b"",
+        ),
+        (
+            [Exceeded(PLACES, 0, None), Exceeded(SLOW, 0, 61 * S)],
+            LimitThrottled,
+            "the limit `at once` of 8 calls at once does not let this call pass: 0 calls left, more as soon as other"
+            " calls end; the limit `slow` of 1 call per 30d does not let this call pass: 0 calls left, enough in 1m1s",
+            0,
+            False,
+            b"",
         ),
         (
             [Exceeded(TOTAL, 0, None), Exceeded(PACE, 0, S)],

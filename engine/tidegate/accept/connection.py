@@ -169,12 +169,12 @@ class Connection:
         elif not self._paused:
             self._rest()
 
-    def refuse(self, error: TidegateError, run: bytes) -> None:
-        """Answers with an error, in the shape of the request's dialect."""
+    def refuse(self, error: TidegateError, run: bytes, lines: bytes = b"") -> None:
+        """Answers with an error, in the shape of the request's dialect; `lines` are further ones of the head."""
         if self._gone:
             return
         body = dialect_of(self._current).error(error, run)
-        answer = whole(error.status, told(error), run, body, self.closing)
+        answer = whole(error.status, told(error) + lines, run, body, self.closing)
         if self._current is not None and self._current.method == b"HEAD":
             answer = answer[: -len(body)]
         self.write(answer)

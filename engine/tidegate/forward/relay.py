@@ -130,7 +130,7 @@ class Client(Protocol):
         """The answer is complete."""
         ...
 
-    def refuse(self, error: TidegateError, run: bytes) -> None:
+    def refuse(self, error: TidegateError, run: bytes, lines: bytes = b"") -> None:
         """Answers with an error instead; nothing was written yet."""
         ...
 
@@ -404,7 +404,7 @@ class Relay:
         """The client gets the error in place of what it has not got yet."""
         self._client = self._withheld = None
         if not self._sent:
-            client.refuse(error, self.call.run)
+            client.refuse(error, self.call.run, self._course.lines())
         elif self._events is not None and self.call.route.stream_error is not None:
             event = self.call.route.stream_error(error, self.call.run)
             self._write(frame(event) + END_OF_CHUNKS if self._chunked else event)

@@ -30,7 +30,7 @@ cdef struct Words:  # the lines of one measure: what stands before, between and 
 
 cdef struct Standing:  # of the bucket of a measure that is nearest to its end
     bint known
-    int64_t most, remaining, reset
+    int64_t most, remaining, reset  # FOREVER: what is used of a total comes back at no time
     int64_t at  # Unix time of the reset in nanoseconds, or -1: `reset` from now
 
 cdef char[200] PAIRS  # the numbers from 00 to 99
@@ -82,7 +82,7 @@ cpdef bytes lines(str form, buckets):
 
 cdef int look(Bucket bucket, Standing* nearest) except -1:
     """Takes the bucket's standing, if it is nearer to its end than what is there."""
-    cdef int64_t remaining, reset = 0, at = -1
+    cdef int64_t remaining, reset = FOREVER, at = -1
     cdef int64_t now = bucket.table.now()
     if bucket.ends != FOREVER:
         bucket.follow()
@@ -94,7 +94,7 @@ cdef int look(Bucket bucket, Standing* nearest) except -1:
     if nearest.known:
         if remaining > nearest.remaining or (remaining == nearest.remaining and reset <= nearest.reset):
             return 0
-    if at < 0:
+    if at < 0 and reset != FOREVER:
         at = (bucket.table.still_wall if bucket.table.still else clock_of(CLOCK_REALTIME)) + reset
     nearest.known = True
     nearest.most, nearest.remaining, nearest.reset, nearest.at = bucket.max, remaining, reset, at
@@ -104,8 +104,9 @@ cdef int look(Bucket bucket, Standing* nearest) except -1:
 cdef char* write(char* out, const Words* words, const Standing* standing, bint openai) noexcept nogil:
     out = number(text(out, words, 0), standing.most, 1)
     out = number(text(out, words, 1), standing.remaining, 1)
-    out = text(out, words, 2)
-    out = duration(out, standing.reset) if openai else instant(out, standing.at)
+    if standing.reset != FOREVER:
+        out = text(out, words, 2)
+        out = duration(out, standing.reset) if openai else instant(out, standing.at)
     return text(out, words, 3)
 
 

@@ -12,7 +12,7 @@ Times are rounded up: who waits for so long, passes if nobody else was faster.
 
 from typing import Final, Literal, get_args
 
-from tidegate.limit.refusal import Refusal
+from tidegate.limit.refusal import Exceeded, Refusal
 
 Form = Literal["openai", "anthropic"]
 
@@ -36,7 +36,13 @@ LINES: Final = {
 
 def again(refused: Refusal) -> bool:
     """Whether a client that comes again by itself may pass, which `x-should-retry` says."""
-    return refused.action == "throttle" and (refused.retry is None or refused.retry <= LONGEST_WAIT)
+    return refused.action == "throttle" and all(map(_comes_back, refused.exceeded))
+
+
+def _comes_back(exceeded: Exceeded) -> bool:
+    if exceeded.retry is None:  # calls end, a total does not begin anew
+        return exceeded.limit.measure == "concurrent"
+    return exceeded.retry <= LONGEST_WAIT
 
 
 def refusal(refused: Refusal) -> bytes:
