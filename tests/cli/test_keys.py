@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_ledger import read_only
+from tests.identify.making import make
 from tidegate.cli.app import main
 from tidegate.identify.caller import prove
 from tidegate.identify.held import Keys
+from tidegate.identify.keyfile import changing
+from tidegate.identify.keys import Revoked, Rotated
 
 SECRET = "sk-canary-0123456789abcdef0123"
 ENGINE = Path(__file__).parents[2] / "engine"
@@ -152,6 +155,27 @@ def test_states(keys: Command) -> None:
     assert proved(fresh.strip()) == "default"
 
 
+def test_a_rotated_key_ends_within_100_years_too(keys: Command) -> None:
+    text = keys.made()
+    code, out, errors = keys("rotate", text[:15], "--quiet", "--expires", "9999-12-31T23:59:59-12:00")
+    assert (code, out, "more than 100 years away" in errors) == (2, "", True)
+    assert keys.listed()[text[:15]]["rotated"] is None
+    assert keys("rotate", text[:15], "--quiet", "--expires", "36600d")[0] == 0
+
+
+def test_moments_later_than_any_calendar_are_listed(keys: Command) -> None:
+    """A file may hold them: nobody is to lose sight of the other keys for that."""
+    folder = Path(".tidegate")
+    text = make(folder, expires=2**53)
+    with changing(folder) as file:
+        file.append([Rotated(text[:15], bytes(32), 2**53, 2**53, 2**53), Revoked(text[:15], 2**53)])
+    told = keys.listed()[text[:15]]
+    assert {told[name] for name in ("expires", "rotated", "overlap_until", "revoked")} == {"9999-12-31T23:59:59Z"}
+    code, out, _ = keys("list")
+    assert (code, text[:15] in out) == (0, True)
+    assert keys("revoke", text[:15]) == (0, f"{text[:15]} was revoked before, 9999-12-31T23:59:59Z\n", "")
+
+
 def test_revoking_many_is_all_or_nothing_and_can_be_said_twice(keys: Command) -> None:
     one, other = keys.made(), keys.made()
     code, out, errors = keys("revoke", one[:15], "tg_000000000000", other[:15])
@@ -175,7 +199,10 @@ MISTAKES = [
     (("create", "--expires", "soon"), "--expires: expected `90d`"),
     (("create", "--expires", "2027-01-31T00:00:00"), "--expires: expected `90d`"),
     (("create", "--expires", "2020-01-31T00:00:00Z"), "--expires: the moment is past"),
+    (("create", "--expires", "0001-01-01T00:00:00+14:00"), "--expires: the moment is past"),
     (("create", "--expires", "0s"), "--expires: the moment is past"),
+    (("create", "--expires", "9999-12-31T23:59:59-12:00"), "--expires: the moment is more than 100 years away"),
+    (("create", "--expires", "2199-01-01T00:00:00Z"), "--expires: the moment is more than 100 years away"),
     (("create", "--expires", "999999999d"), "--expires: expected a time"),
     (("rotate", "tg_000000000000", "--overlap", "-1h"), "--overlap: expected a time"),
     (("rotate", "tg_000000000000"), "there is no key `tg_000000000000`"),

@@ -24,6 +24,7 @@ from tidegate.settings import Settings
 
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 LONGEST: Final = 100 * 366 * 86_400
+LAST: Final = 253_402_300_799  # 9999-12-31T23:59:59Z: a calendar goes no further, a file of keys may
 SPAN: Final = re.compile(r"([0-9]{1,9})([smhd])")
 TAKES: Final = {
     "tenant": "at most 64 letters, digits, `_`, `.` and `-`, the first a letter or digit",
@@ -136,6 +137,8 @@ def moment(text: str, now: int) -> int:
     until = now + span(text, "--expires") if SPAN.fullmatch(text) else _stated(text)
     if until <= now:
         raise KeysError("--expires: the moment is past")
+    if until > now + LONGEST:
+        raise KeysError("--expires: the moment is more than 100 years away")
     return until
 
 
@@ -150,8 +153,8 @@ def _stated(text: str) -> int:
 
 
 def shown(at: int) -> str:
-    """A moment, in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A moment, in UTC; what is later than any calendar, as its last second."""
+    return datetime.fromtimestamp(min(at, LAST), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def state(key: Key, now: float) -> str:
