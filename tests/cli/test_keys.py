@@ -187,11 +187,29 @@ def test_revoking_many_is_all_or_nothing_and_can_be_said_twice(keys: Command) ->
     assert out.startswith(f"{one[:15]} was revoked before, 20")
 
 
+def test_a_name_that_is_not_utf8_is_told_by_a_process() -> None:
+    code, out, errors = process("create", "--name", os.fsdecode(b"caf\xe9"))
+    assert (code, out) == (2, "")
+    assert errors.startswith("tidegate: --name: expected at most 256 characters of UTF-8")
+
+
+def test_a_key_with_a_control_character_that_once_was_taken_is_still_good(keys: Command) -> None:
+    text = make(Path(".tidegate"), name="a\x9bb", user="\x80")
+    assert proved(text) == "acme"
+    assert keys("list")[0] == 0
+    assert keys.listed()[text[:15]]["name"] == "a\x9bb"
+
+
 MISTAKES = [
     (("create", "--tenant", "a b"), "--tenant: expected at most 64 letters"),
     (("create", "--tenant", ""), "--tenant: expected"),
     (("create", "--name", "a\nb"), "--name: expected"),
+    (("create", "--name", "a\x9b31m"), "--name: expected at most 256 characters of UTF-8, none of them a control"),
+    (("create", "--name", "caf\udce9"), "--name: expected at most 256 characters of UTF-8"),
     (("create", "--user", "a" * 257), "--user: expected"),
+    (("create", "--user", "a\x80"), "--user: expected"),
+    (("create", "--user", "a\x9f"), "--user: expected"),
+    (("create", "--user", "\udcff"), "--user: expected"),
     (("create", "--role", "a b"), "--role: expected at most 16, each of at most 64"),
     (("create", *["--role", "a"] * 17), "--role: expected"),
     (("create", "--tag", "a,b"), "--tag: expected"),

@@ -19,7 +19,7 @@ from tidegate.configuration import unchecked
 from tidegate.configuration.keys import meant
 from tidegate.errors import KeysError
 from tidegate.identify.keyfile import announced_size, changing, read
-from tidegate.identify.keys import Key, Made, Revoked, Rotated, new_id, new_key
+from tidegate.identify.keys import Key, Made, Revoked, Rotated, Words, new_id, new_key
 from tidegate.settings import Settings
 
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -28,8 +28,8 @@ LAST: Final = 253_402_300_799  # 9999-12-31T23:59:59Z: a calendar goes no furthe
 SPAN: Final = re.compile(r"([0-9]{1,9})([smhd])")
 TAKES: Final = {
     "tenant": "at most 64 letters, digits, `_`, `.` and `-`, the first a letter or digit",
-    "name": "at most 256 characters, none of them a control character",
-    "user": "at most 256 characters, none of them a control character",
+    "name": "at most 256 characters of UTF-8, none of them a control character",
+    "user": "at most 256 characters of UTF-8, none of them a control character",
     "roles": "at most 16, each of at most 64 letters, digits and `_.:/=@+-`, the first a letter or digit",
     "tags": "at most 16, each of at most 64 letters, digits and `_.:/=@+-`, the first a letter or digit",
     "integrations": "at most 16",
@@ -107,7 +107,7 @@ def _known(keys: Mapping[bytes, Key], id: str) -> Key:
 
 
 def _check(said: Mapping[str, Any]) -> None:
-    kinds = {field.name: field.type for field in fields(Made)}
+    kinds = {field.name: field.type for field in fields(Made)} | {"name": Words, "user": Words}
     for name, value in said.items():
         try:
             msgspec.convert(value, kinds[name])

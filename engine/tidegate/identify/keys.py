@@ -31,7 +31,8 @@ Moment = Annotated[int, Meta(ge=0, le=2**53)]  # seconds since 1970
 Tenant = Annotated[str, Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z_.-]{0,63}\Z")]
 Label = Annotated[str, Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z_.:/=@+-]{0,63}\Z")]
 Labels = Annotated[tuple[Label, ...], Meta(max_length=16)]
-Words = Annotated[str, Meta(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+Words = Annotated[str, Meta(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z")]
+Kept = Annotated[str, Meta(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*\Z")]  # Words, and C1, which once was taken
 
 
 class Entry(Struct, frozen=True, gc=False, forbid_unknown_fields=True, tag_field="event"):
@@ -52,8 +53,8 @@ class Made(Entry, frozen=True, gc=False, tag="made"):
     digest: Digest
     at: Moment
     tenant: Tenant
-    name: Words = ""
-    user: Words = ""  # empty: whom the client says
+    name: Kept = ""  # Words where it is new
+    user: Kept = ""  # the same; empty: whom the client says
     roles: Labels = ()
     tags: Labels = ()
     integrations: Labels = ()  # empty: every one
