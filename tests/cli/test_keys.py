@@ -139,6 +139,13 @@ def test_a_list_of_no_keys_and_of_one_tenant(keys: Command) -> None:
     assert [each["id"] for each in json.loads(keys("list", "--json", "--tenant", "b")[1])] == [other[:15]]
 
 
+def test_a_tenant_without_keys_is_told(keys: Command) -> None:
+    told = "tidegate: there are no keys of tenant `nobody`; `tidegate keys list` has all\n"
+    assert keys("list", "--tenant", "nobody") == (2, "", told)
+    keys.made("--tenant", "a")
+    assert keys("list", "--tenant", "nobody") == keys("list", "--tenant", "nobody", "--json") == (2, "", told)
+
+
 def test_states(keys: Command) -> None:
     active, rotating, expired, revoked = (keys.made() for _ in range(4))
     soon = keys.made("--expires", "1s")
@@ -226,6 +233,7 @@ MISTAKES = [
     (("rotate", "tg_000000000000"), "there is no key `tg_000000000000`"),
     (("revoke", SECRET), "expected the id of a key, which is its first 15 characters"),
     (("revoke", "tg_000000000000_" + "S" * 43), "expected the id of a key, which is its first 15 characters"),
+    (("list", "--tenant", "a\udcff"), "--tenant: expected at most 64 letters"),
     (("list", "--config", "none.toml"), "none.toml: cannot be read"),
 ]
 

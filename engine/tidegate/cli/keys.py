@@ -92,9 +92,16 @@ def revoke(config: Path | None, environ: Mapping[str, str], ids: Sequence[str]) 
 
 
 def listed(config: Path | None, environ: Mapping[str, str], tenant: str | None) -> list[Key]:
-    """The keys, oldest first."""
+    """The keys, oldest first; raises KeysError for a tenant that has none."""
     folder = Path(unchecked(config, environ).data)
-    return [key for key in read(folder, announced_size(folder)).keys.values() if tenant in (None, key.made.tenant)]
+    keys = list(read(folder, announced_size(folder)).keys.values())
+    if tenant is None:
+        return keys
+    _check({"tenant": tenant})
+    found = [key for key in keys if key.made.tenant == tenant]
+    if not found:
+        raise KeysError(f"there are no keys of tenant `{tenant}`; `tidegate keys list` has all")
+    return found
 
 
 def _known(keys: Mapping[bytes, Key], id: str) -> Key:
