@@ -12,6 +12,7 @@ import pytest
 from tests.cli.test_ledger import read_only
 from tests.identify.making import make
 from tidegate.cli.app import main
+from tidegate.errors import KeyExpired
 from tidegate.identify.caller import prove
 from tidegate.identify.held import Keys
 from tidegate.identify.keyfile import changing
@@ -160,6 +161,22 @@ def test_states(keys: Command) -> None:
     code, fresh, _ = keys("rotate", soon[:15], "--expires", "1h", "--quiet")
     assert code == 0
     assert proved(fresh.strip()) == "default"
+    with pytest.raises(KeyExpired, match="this secret of it has expired"):
+        proved(soon)
+    assert keys.listed()[soon[:15]]["state"] == "active"
+
+
+def test_a_secret_is_never_good_for_longer_than_it_was_to_be(keys: Command) -> None:
+    """A later end is that of the new secret alone, a sooner one that of both."""
+    text = keys.made("--expires", "1h")
+    id, ends = text[:15], keys.listed()[text[:15]]["expires"]
+    assert f"the secret before it is good until {ends}\n" in keys("rotate", id, "--expires", "90d")[1]
+    assert keys.listed()[id]["overlap_until"] == ends
+    assert keys("rotate", id, "--quiet", "--expires", "never", "--overlap", "30m")[0] == 0
+    assert keys.listed()[id]["overlap_until"] < ends
+    assert "the secret before it was good until 20" in keys("rotate", id, "--overlap", "0s")[1]
+    assert keys("rotate", id, "--quiet", "--expires", "2h")[0] == 0
+    assert keys.listed()[id]["overlap_until"] == keys.listed()[id]["expires"]
 
 
 def test_a_rotated_key_ends_within_100_years_too(keys: Command) -> None:

@@ -63,7 +63,7 @@ def create(
 def rotate(
     config: Path | None, environ: Mapping[str, str], id: str, overlap: str, expires: str | None
 ) -> tuple[str, Key]:
-    """A new secret for a key; the one before stays good for the overlap."""
+    """A new secret for a key; the one before is good for the overlap, but not past the end that the key had or gets."""
     folder = Path(unchecked(config, environ).data)
     now = int(time.time())
     lasting = span(overlap, "--overlap")
@@ -75,7 +75,8 @@ def rotate(
         if until and until <= now:
             raise KeysError(f"the key `{id}` has expired: say with --expires how long it is good from now on")
         text = new_key(id)
-        file.append([Rotated(id, file.digest(text), now, now + lasting, until)])
+        over = min(end for end in (now + lasting, key.expires, until) if end)
+        file.append([Rotated(id, file.digest(text), now, over, until)])
         return text, file.keys[id.encode()]
 
 
@@ -206,7 +207,8 @@ def as_text(text: str, key: Key) -> str:
         f"id {made.id}, tenant {made.tenant}, expires {shown(key.expires) if key.expires else 'never'}",
     ]
     if key.rotated:
-        lines.append(f"the secret before it is good until {shown(key.old_until)}")
+        tense = "is" if key.old_until > key.rotated else "was"
+        lines.append(f"the secret before it {tense} good until {shown(key.old_until)}")
     return "\n".join(lines)
 
 
