@@ -31,6 +31,7 @@ cdef extern from *:
     void PUT(uint64_t place, uint64_t value) noexcept nogil
 
 cdef enum:
+    LEFT = 499  # the client did, before there was an answer
     HEADER = 4096
     TEXT = 65536
     WORDS = 8192
@@ -152,7 +153,7 @@ cdef class Counters:
             outcome = COMPLETE if status < 400 else PROVIDER_ERROR
         rows = self.rows(endpoint, integration, action, outcome)
         self.add(rows.call, 1)
-        self.add(rows.answer + (status // 100 if 100 <= status < 600 else 0), 1)
+        self.add(rows.answer + (0 if left and status == LEFT else status // 100 if 100 <= status < 600 else 0), 1)
         if error is not None:
             self.add(self.row(self.codes, "error", error), 1)
         if stopped:

@@ -157,7 +157,7 @@ class Pipeline:
             elif self._metered(client, passage, now.ways.choose(call, caller, call.model), call.model):
                 self._decide(client, passage)
         except TidegateError as error:
-            self._refuse(client, passage, error)
+            self.refuse(client, passage, error)
 
     def _metered(self, client: Connection, passage: "Passage", way: Way, model: str) -> bool:
         """Counts the prompt for a model. False where that takes long: then a thread does it, and the path goes on when
@@ -173,7 +173,7 @@ class Pipeline:
     def _count_aside(self, client: Connection, passage: "Passage", way: Way, model: str) -> None:
         """Counts a long prompt in a thread."""
         call, open_ = passage.call, passage.now.meters.open
-        aside = client.answering = Aside(client, call.run)
+        aside = client.answering = Counting(self, client, passage)
 
         def done(found: "Future[Metering]") -> None:
             if aside.over:
@@ -183,7 +183,7 @@ class Pipeline:
                 passage.goes(way, model, found.result())
                 self._go_on_with(client, passage)
             except TidegateError as error:
-                self._refuse(client, passage, error)
+                self.refuse(client, passage, error)
 
         work = get_running_loop().run_in_executor(
             self._threads, open_, call, way.model(model), way.provider, passage.counted
@@ -234,17 +234,15 @@ class Pipeline:
         lines = passage.lines()
         self._answer(client, passage, passage.settle(Outcome(200)), partial(client.reply, body, call.run, lines))
 
-    def _refuse(self, client: Connection, passage: "Passage", error: TidegateError) -> None:
+    def refuse(self, client: Connection, passage: "Passage", error: TidegateError) -> None:
         """The call goes no further."""
-        if not isinstance(error, Unrecorded):
-            try:
-                seq = passage.refuse(error)
-                self._answer(client, passage, seq, partial(client.refuse, error, passage.call.run))
-                return
-            except Unrecorded as unrecorded:
-                error = unrecorded
-        self.refused(error)
-        client.refuse(error, passage.call.run)
+        try:
+            seq = passage.refuse(error)
+        except Unrecorded as unrecorded:
+            self._evidence.refused(unrecorded.code)
+            client.refuse(unrecorded, passage.call.run)
+        else:
+            self._answer(client, passage, seq, partial(client.refuse, error, passage.call.run))
 
     def _answer(self, client: Connection, passage: "Passage", seq: int, say: Callable[[], None]) -> None:
         """Answers by ourselves, as soon as the record is durable that the answer relies on."""
@@ -406,6 +404,26 @@ class Aside:
         if not self.over:
             self.over = True
             self._client.refuse(error, self._run)
+
+
+class Counting(Aside):
+    """A call whose prompt takes long to count. Its caller is known, so it is on record however it ends."""
+
+    def __init__(self, pipeline: Pipeline, client: Connection, passage: Passage) -> None:
+        super().__init__(client, passage.call.run)
+        self._pipeline = pipeline
+        self._passage = passage
+
+    def client_left(self) -> None:
+        """The call goes no further."""
+        self.over = True
+        self._passage.deserted()
+
+    def shut(self, error: TidegateError) -> None:
+        """The gateway ends this call."""
+        if not self.over:
+            self.over = True
+            self._pipeline.refuse(self._client, self._passage, error)
 
 
 class Room(Aside):

@@ -13,6 +13,7 @@
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from time import time_ns
 from typing import Any, Final
 
@@ -36,6 +37,7 @@ from tidegate.limit.refused import exceeded, reached
 from tidegate.model import MICRO_CENTS, Call, Caller, Decision, Estimate, Outcome, Reason, Usage
 from tidegate.record.account import Account
 from tidegate.record.leaves import MOST_DRAWS
+from tidegate.record.unrecorded import Unrecorded
 from tidegate.settings import Limits as LimitSettings
 from tidegate.settings import Policy as PolicySettings
 from tidegate.standings import Told
@@ -499,9 +501,21 @@ class Run(Framer):
     def refuse(self, error: TidegateError) -> int:
         """The call goes no further; its outcome's number. Raises Unrecorded where that cannot be kept."""
         try:
+            if isinstance(error, Unrecorded):
+                raise error
             return self.account.refused(error)
+        except Unrecorded as unrecorded:
+            error = unrecorded
+            raise
         finally:
             self._over(Outcome(error.status, error.code))
+
+    def deserted(self) -> None:
+        """The client has left before the call did; what cannot be recorded now is recorded later."""
+        ended = Outcome(LEFT, client_left=True, reached=False)
+        with suppress(Unrecorded):
+            self.account.unsent(ended)
+        self._over(ended)
 
     def _over(self, ended: Outcome) -> None:
         """Counts it."""

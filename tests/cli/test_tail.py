@@ -29,6 +29,10 @@ deny contains {"code": "not_here", "message": "m"} if input.request.model == "gp
 
 warn contains {"code": "late", "message": "m"} if input.request.model == "gpt-4.1"
 """
+ANSWERS = """package tidegate.response
+
+deny contains {"code": "held_back", "message": "m"} if input.request.model == "gpt-5"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +40,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("gateway")
     (folder / "policy").mkdir()
     (folder / "policy" / "a.rego").write_text(RULES)
+    (folder / "policy" / "b.rego").write_text(ANSWERS)
     with running(folder / "gateway", f'[policy]\npath = "{folder}/policy"\n', workers=2) as started:
         yield started
 
@@ -140,20 +145,23 @@ def test_the_last_ones_are_shown_first(gateway: Gateway) -> None:
 
 
 FILTERS = [
-    ("refused", ("--blocked",), {"gpt-4o"}),
+    ("refused", ("--blocked",), {"gpt-4o", "gpt-5"}),
     ("a model", ("--model", "gpt-4.1"), {"gpt-4.1"}),
     ("models", ("--model", "gpt-4o*"), {"gpt-4o", "gpt-4o-mini"}),
     ("both", ("--blocked", "--model", "gpt-4.1"), set()),
-    ("a tenant", ("--tenant", "default"), {"gpt-4o", "gpt-4.1", "gpt-4o-mini"}),
+    ("a tenant", ("--tenant", "default"), {"gpt-4o", "gpt-4.1", "gpt-4o-mini", "gpt-5"}),
 ]
 
 
 @pytest.mark.parametrize(("note", "options", "models"), FILTERS, ids=[row[0] for row in FILTERS])
 def test_calls_are_chosen(gateway: Gateway, note: str, options: tuple[str, ...], models: set[str]) -> None:
-    for model in ("gpt-4o", "gpt-4.1", "gpt-4o-mini"):
+    for model in ("gpt-4o", "gpt-4.1", "gpt-4o-mini", "gpt-5"):
         asked(gateway, model=model)
+    asked(gateway, model="gpt-5", stream=True)
     found = [json.loads(line) for line in tailed(gateway, "-n", "100", "--json", *options).splitlines()]
     assert {each["model"] for each in found} == models
+    if "gpt-5" in models:
+        assert {each["stream"] for each in found if each["model"] == "gpt-5"} == {False, True}
 
 
 def test_a_tenant_that_the_ledger_does_not_know_is_said_and_not_made(gateway: Gateway) -> None:

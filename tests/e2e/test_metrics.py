@@ -1,13 +1,17 @@
 """What /metrics says of calls is what the ledger says of them, also when workers were killed meanwhile."""
 
 import os
+import shutil
 import signal
 import threading
 import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.ledgers import Said
+from tests.e2e.test_evidence import tracing
 from tests.gateway import Gateway, chat, post, read_answer, running
 from tests.serve.test_metrics import Samples, eventually, scrape, value
 from tidegate.record.records import Outcome
@@ -76,6 +80,38 @@ def test_counts_are_those_of_the_ledger(tmp_path: Path) -> None:
     assert total(samples, "first_byte_seconds_count") == sum(1 for record in outcomes if record.spans.first_byte)
     spent = sum(record.spans.last_byte for record in outcomes) / 1e9
     assert abs(total(samples, "duration_seconds_sum") - spent) < 1e-6
+
+
+def test_who_leaves_while_a_long_prompt_is_counted_is_counted_and_on_record(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        assert gateway.ask(post(chat())).status == 200  # its caller is known from now on
+        with gateway.connect() as connection:
+            connection.sendall(post(chat(text="tide ocean " * 500_000)))
+        left = {"endpoint": "chat.completions", "integration": "", "action": "none", "outcome": "client_left"}
+        samples = eventually(gateway, "calls_total", 1, **left)
+        assert total(samples, "answers_total", **{"class": "other"}) == 1
+        assert gateway.ask(post(chat())).status == 200
+    outcomes = [record for record in Said(tmp_path / ".tidegate").records if isinstance(record, Outcome)]
+    assert [(each.status, each.client_left) for each in outcomes] == [(200, False), (499, True), (200, False)]
+    assert outcomes[1].attempts == ()
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is absent")
+def test_a_known_caller_s_calls_that_cannot_be_recorded_are_calls_that_failed(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        assert gateway.ask(post(chat())).status == 200
+        (worker,) = gateway.worker_pids()
+        traced = tracing(worker)
+        try:
+            told = [gateway.ask(post(chat())) for _ in range(6)]
+        finally:
+            traced.terminate()
+            traced.communicate()
+        assert {(each.status, each.code) for each in told} == {(503, "unrecorded")}
+        samples = eventually(gateway, "unrecorded_answers_total", 1)  # the first, which nothing stood against yet
+        assert value(samples, "errors_total", code="unrecorded") == 5
+        assert total(samples, "calls_total") == 7
+        assert total(samples, "refused_requests_total") == 0
 
 
 def counters(samples: Samples) -> Samples:

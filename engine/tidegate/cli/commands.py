@@ -272,7 +272,7 @@ def keys_list_command(
     from tidegate.cli.keys import as_json, document, listed, table
 
     found = listed(config, os.environ, tenant)
-    typer.echo(as_json([document(key) for key in found]) if json else table(found))
+    typer.echo(as_json([document(key) for key in found]) if json else table(found, tenant))
 
 
 @keys.command("rotate")

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from tidegate.cli.ledger import LedgerError, json_line, plain
 from tidegate.cli.naming import Names
+from tidegate.errors import PolicyFailed, ResponseDenied
 from tidegate.record.following import Follower, Wanted
 from tidegate.record.layout import Layout
 from tidegate.record.records import Aborted, Because, Outcome, Record, Refusals, Unknown
@@ -22,6 +23,7 @@ from tidegate.serve.ledger import memory_place
 
 LOOK: Final = 0.1  # seconds between looks at the journals
 APART: Final = 256  # entries by which those of different workers may be out of order in the log
+WITHHELD: Final = (ResponseDenied.code, PolicyFailed.code)
 FLAG: Final = "tidegate.response.flag"  # all else that is said of an answer ends it
 STYLES: Final = {"allow": "green", "warn": "yellow", "throttle": "red", "block": "red", "none": "red"}
 
@@ -55,9 +57,10 @@ def wanted_are(blocked: bool, model: str | None, tenant: bytes | None) -> Wanted
 
 
 def is_blocked(record: Outcome) -> bool:
-    """Whether the gateway refused the call, or ended its answer."""
+    """Whether the gateway refused the call, held its answer back, or ended it."""
     refused = bool(record.error) and not record.spans.sent
-    return refused or record.decision.action in ("block", "throttle") or bool(getattr(record, "stopped", ""))
+    stopped = record.error in WITHHELD or bool(getattr(record, "stopped", ""))
+    return refused or stopped or record.decision.action in ("block", "throttle")
 
 
 def memory_of(found: Layout) -> Path | None:

@@ -59,6 +59,7 @@ cdef class Account:
         self, Outcome ended, Usage reported, Usage counted, cost, Draws draws=*, bint shared=*
     ) except? 0
     cpdef unsigned long long refused(self, error, Draws draws=*) except? 0
+    cpdef unsigned long long unsent(self, Outcome ended, Draws draws=*) except? 0
     cdef int _ask(self) except -1
     cdef unsigned long long _write(self, Leaf* leaf, unsigned char* start, bint new) except? 0
     cdef int _put_head(self, Leaf* leaf, size_t fields, const char* kind, size_t length, int64_t span) except -1

@@ -73,3 +73,5 @@ class Account:
         """
     def refused(self, error: TidegateError, draws: Draws | None = None) -> int:
         """The call goes no further; `draws` were given back. Raises Unrecorded where that cannot be kept."""
+    def unsent(self, ended: Outcome, draws: Draws | None = None) -> int:
+        """The call is over before it left, as `refused`."""

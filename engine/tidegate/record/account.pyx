@@ -455,10 +455,13 @@ cdef class Account:
         return seq
 
     cpdef unsigned long long refused(self, error, Draws draws=None) except? 0:
+        self._told = error.message
+        return self.unsent(tidegate.model.Outcome(error.status, error.code), draws)
+
+    cpdef unsigned long long unsent(self, Outcome ended, Draws draws=None) except? 0:
         if self._kept:
             self._ask()
-        self._told = error.message
-        return self.outcome(tidegate.model.Outcome(error.status, error.code), None, None, 0, draws)
+        return self.outcome(ended, None, None, 0, draws)
 
     cdef int _ask(self) except -1:
         """Commits to what the client asked, once."""

@@ -47,7 +47,9 @@ METRICS: Final = {
     "calls_total": Metric(
         "counter", "Calls of known callers that are over.", ("endpoint", "integration", "action", "outcome")
     ),
-    "answers_total": Metric("counter", "What their clients were told, by class of status.", ("endpoint", "class")),
+    "answers_total": Metric(
+        "counter", "What their clients were told, by class of status; `other`: nothing.", ("endpoint", "class")
+    ),
     "errors_total": Metric("counter", "Of these calls, those that ended in an error of Tidegate's own.", ("code",)),
     "refused_requests_total": Metric("counter", "Requests refused before their caller was known.", ("code",)),
     "tokens_total": Metric(
