@@ -30,10 +30,10 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
 
 
-def process(*arguments: str) -> tuple[int, str, str]:
+def process(*arguments: str, **environ: str) -> tuple[int, str, str]:
     """The exit code of a command as a process of its own, and what it printed."""
     command = [sys.executable, "-m", "tidegate", "keys", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ENGINE)}
+    environment = {**os.environ, "PYTHONPATH": str(ENGINE), **environ}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     return ended.returncode, ended.stdout, ended.stderr
 
@@ -94,6 +94,13 @@ def test_the_life_of_a_key_as_processes() -> None:
     assert (
         errors == f"tidegate: the key `{text[:15]}` was revoked, for ever: make another with `tidegate keys create`\n"
     )
+
+
+def test_a_key_is_printed_also_where_its_name_cannot_be() -> None:
+    code, out, errors = process("create", "--name", "\N{SNOWMAN}", "--json", PYTHONIOENCODING="latin-1")
+    assert (code, errors) == (0, "")
+    told = json.loads(out)
+    assert (proved(told["key"]), told["name"]) == ("default", "\N{SNOWMAN}")
 
 
 def test_a_new_key_for_people(keys: Command) -> None:

@@ -10,6 +10,7 @@ manager starts it are recognised without them. They lead to the same function.
 
 import gc
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 
 from tidegate.errors import TidegateError
@@ -17,6 +18,8 @@ from tidegate.errors import TidegateError
 
 def main() -> None:
     """Run the command that `sys.argv` asks for."""
+    if isinstance(sys.stdout, TextIOWrapper):  # what a terminal cannot show must not lose the rest: a key is said once
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         _run(sys.argv[1:])
     except TidegateError as error:

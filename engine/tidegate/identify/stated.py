@@ -29,7 +29,7 @@ class About(TypedDict, total=False):
 
 
 Form = TypeVar("Form", str, tuple[str, ...])
-UNPRINTED: Final = frozenset(map(chr, (*range(0x20), 0x7F)))
+UNPRINTED: Final = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0))))
 
 
 def caller_of(call: Call, tenant: str, about: About) -> Caller:
