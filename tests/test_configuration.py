@@ -424,6 +424,12 @@ def test_the_example_has_every_key_and_says_what_it_means() -> None:
     assert leaves(tomllib.loads(everything)) == {tuple(key) for key, _ in EVERY_KEY}
 
 
+def test_the_example_says_of_every_setting_what_it_means() -> None:
+    lines = re.findall(r"(?m)^(?:# )?(\w+) = (.*)$", example())
+    assert len(lines) == len(EVERY_KEY)
+    assert [name for name, said in lines if not re.search(r"  # \S", said)] == []
+
+
 def leaves(table: dict[str, Any], section: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
     """The keys of a document; the example's one integration goes by the name that `EVERY_KEY` has for it."""
     found = set()

@@ -12,6 +12,7 @@ KIB = 1024
 MIB = 1024 * KIB
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Silence = Annotated[float, Meta(ge=0, le=3600)]
 Size = Annotated[int, Meta(gt=0, le=1024 * MIB)]
 Count = Annotated[int, Meta(gt=0, le=1_000_000)]
 Steps = Annotated[int, Meta(ge=1000, le=1_000_000_000)]
@@ -46,7 +47,7 @@ class Accept(Section, frozen=True):
 
     line: Size = 8 * KIB  # the request target
     headers: Size = 32 * KIB  # parsing a dripped head is quadratic; at 32 KiB the worst is < 0.1 s
-    header_count: Count = 100
+    header_count: Count = 100  # fields of one head; Apache's default
     body: Size = 32 * MIB  # several inline images
     buffered: Size = 512 * MIB  # request bodies in memory per worker, all connections together
     depth: Annotated[int, Meta(gt=0, le=512)] = 64  # nested JSON arrays and objects
@@ -87,7 +88,7 @@ class Forward(Section, frozen=True):
     connections: Count = 1024  # per origin and worker
     waiters: Count = 1024  # calls waiting for one of them; more are answered 503
     wait_timeout: Seconds = 10.0  # how long; a client has waited for its connection by then
-    connect_timeout: Seconds = 5.0
+    connect_timeout: Seconds = 5.0  # name, TCP and TLS together; two lost SYNs, repeated after 1 and 3 s, still fit
     first_byte_timeout: Seconds = 600.0  # reasoning models think for minutes; the official SDKs wait 600 s
     idle_timeout: Seconds = 300.0  # between two reads of an answer
     total_timeout: Seconds = 3600.0  # from the request to the last byte of its answer
@@ -98,9 +99,7 @@ class Forward(Section, frozen=True):
     event: Size = 8 * MIB  # one server-sent event; a stream is passed on event by event
     disconnect: Literal["cancel", "drain"] = "cancel"  # the client left: stop the upstream, or read on for its usage
     disconnect_drain: Annotated[float, Meta(ge=0, le=86_400)] = 30.0  # `drain` for so long; 0 = to the end
-    comment: Annotated[float, Meta(ge=0, le=3600)] = (
-        0.0  # a keep-alive comment on a stream silent for so long; 0 = none
-    )
+    comment: Silence = 0.0  # a comment on a stream that is silent for so long, which keeps it open; 0 = none
 
 
 class Prices(Section, frozen=True):
@@ -138,7 +137,7 @@ class Identify(Section, frozen=True):
 class Integration(Section, frozen=True):
     """A configured way to a provider."""
 
-    provider: Literal["openai", "anthropic", "simulated"]
+    provider: Literal["openai", "anthropic", "simulated"]  # the dialect, and the address where `base_url` is empty
     base_url: str = ""  # empty: the provider's public API (for `simulated`: the built-in one)
     credential: str = ""  # `env://NAME`; empty: the caller's own key is passed through
     models: tuple[str, ...] = ()  # names or `prefix*` patterns; empty: every model
