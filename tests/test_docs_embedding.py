@@ -11,18 +11,29 @@ from typing import Any
 import pytest
 
 from tests.e2e.ledgers import Said
-from tests.embedded import POLICY, opened, write
+from tests.embedded import POLICY, chat, opened, write
 from tests.providers import simulated, until
 from tidegate import Engine
 from tidegate.serve.simulated import Provider
+from tidegate.settings import Integration
 
 httpx2 = pytest.importorskip("httpx2", reason="httpx comes with the openai client, which is absent")
 openai = pytest.importorskip("openai", reason="the openai client is absent")
 
-TEXT = (Path(__file__).parent.parent / "docs" / "embedding.md").read_text()
-FIRST, TRANSPORT, CLIENT, MIDDLEWARE = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "docs" / "embedding.md").read_text()
+_, README = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+FIRST, ROUTED, TRANSPORT, CLIENT, MIDDLEWARE = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 ASKED: list[Any] = [{"role": "user", "content": "how high is the tide"}]
 PATH = "/v1/chat/completions"
+ROUTE = """package tidegate.admission
+
+route := {"integration": "other"} if input.request.model == "simulated-words-4"
+
+route := {"integration": "spare", "fallback": ["main"]} if input.request.model == "gpt-4o-mini"
+
+route := {"model": "simulated-words-3"} if input.request.model == "short"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +54,64 @@ def test_the_first_program_is_true(tmp_path: Path, provider: Provider, monkeypat
     assert names["usage"].kind == "provider"
     assert names["usage"].output_tokens > 0
     assert Said(tmp_path).outcome(names["run"].id).cost == names["cost"] > 0
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    assert all(line in readme for line in FIRST.splitlines() if "engine" in line or "run." in line)
+    assert all(line in README for line in FIRST.splitlines() if "engine" in line or "run." in line)
+
+
+def test_the_readme_s_program_is_true(tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "policies", admission=POLICY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{provider.port}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    names: dict[str, Any] = {"app": application(provider), "about": lambda scope: {"tenant": "acme"}}
+    for classes in (TRANSPORT, MIDDLEWARE, "from openai import OpenAI\nfrom tidegate import Engine"):
+        exec(classes, names)
+    names |= {"question": chat(model="gpt-4o-mini", stream=True), "fields": {"content-type": "application/json"}}
+    names["url"] = f"http://127.0.0.1:{provider.port}{PATH}"
+
+    async def through_the_application() -> None:
+        async with client_of(names["app"]) as client:
+            assert (await client.chat.completions.create(model="gpt-4o-mini", messages=ASKED)).choices
+
+    def used() -> None:
+        with names["client"] as client:
+            assert client.chat.completions.create(model="gpt-4o-mini", messages=ASKED).choices
+        asyncio.run(through_the_application())
+
+    names["used"] = used
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(README + "    used()\n", names)
+    found = Said(tmp_path)
+    assert [found.outcome(run).status for run in found.of] == [200] * 3
+
+
+def test_the_program_goes_where_its_calls_are_routed(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "policies", admission=ROUTE)
+    monkeypatch.chdir(tmp_path)
+    sent, real = [], httpx2.post
+
+    def post(url: str, *, content: bytes, headers: dict[str, str]) -> Any:
+        sent.append((url, headers["Authorization"]))
+        if url.startswith("https://api.example.com/"):
+            return httpx2.Response(503, content=b"{}")
+        url = url.replace("https://api.openai.com", f"http://127.0.0.1:{provider.port}")
+        return real(url, content=content, headers=headers)
+
+    monkeypatch.setattr(httpx2, "post", post)
+    program = ROUTED.replace('("https://api.example.com", "sk-...")', '("https://api.example.com", "sk-spare")')
+    names: dict[str, Any] = {}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(program, names)
+    assert '"choices"' in printed.getvalue()
+    assert sent == [
+        (f"https://api.example.com{PATH}", "Bearer sk-spare"),
+        (f"https://api.openai.com{PATH}", "Bearer sk-..."),
+    ]
+    outcome = Said(tmp_path).outcome(names["run"].id)
+    assert outcome.status == 200
+    assert [(each.integration, each.status) for each in outcome.attempts] == [("spare", 503), ("main", 200)]
 
 
 class Transports:
@@ -134,6 +201,51 @@ def test_the_asynchronous_client_is_governed(tmp_path: Path, provider: Provider)
     assert ends == [(200, "", False), (200, "", False), (403, "policy_denied", False), (200, "", True)]
 
 
+OTHERS = {name: Integration(provider="simulated") for name in ("simulated", "other")}
+
+
+def only_the_model_is_routed(folder: Path, provider: Provider, before: int) -> None:
+    """What was routed to another model has left, and what was routed elsewhere has not, as the ledger says."""
+    assert provider.ledger.calls == before + 1
+    found = Said(folder)
+    outcomes = [found.outcome(run) for run in found.of]
+    assert [(each.status, each.error, each.client_left) for each in outcomes] == [
+        (200, "", False),
+        (403, "policy_error", False),
+    ]
+    assert (outcomes[1].provider, outcomes[1].counted, outcomes[1].cost) == (None, None, 0)
+
+
+def test_a_call_of_the_official_client_that_is_routed_elsewhere_is_refused(tmp_path: Path, provider: Provider) -> None:
+    before = provider.ledger.calls
+    with opened(tmp_path, ROUTE, integration=OTHERS) as engine, Transports(engine, provider).client() as client:
+        asked = client.chat.completions
+        assert asked.create(model="short", messages=ASKED).choices[0].message.content
+        with pytest.raises(openai.PermissionDeniedError, match="the call is routed to `other`") as refused:
+            asked.create(model="simulated-words-4", messages=ASKED, stream=True)
+        assert refused.value.body["code"] == "policy_error"
+        assert refused.value.response.headers["x-tidegate-run-id"]
+    only_the_model_is_routed(tmp_path, provider, before)
+
+
+def test_a_call_of_the_asynchronous_client_that_is_routed_elsewhere_is_refused(
+    tmp_path: Path, provider: Provider
+) -> None:
+    async def calls(client: Any) -> None:
+        async with client:
+            asked = client.chat.completions
+            assert (await asked.create(model="short", messages=ASKED)).choices[0].message.content
+            with pytest.raises(openai.PermissionDeniedError, match="the call is routed to `other`") as refused:
+                await asked.create(model="simulated-words-4", messages=ASKED, stream=True)
+            assert refused.value.body["code"] == "policy_error"
+            assert refused.value.response.headers["x-tidegate-run-id"]
+
+    before = provider.ledger.calls
+    with opened(tmp_path, ROUTE, integration=OTHERS) as engine:
+        asyncio.run(calls(Transports(engine, provider).async_client()))
+    only_the_model_is_routed(tmp_path, provider, before)
+
+
 def test_a_stream_of_the_official_client_ends_at_its_limit(tmp_path: Path, provider: Provider) -> None:
     with opened(tmp_path) as engine:
         governing = Transports(engine, provider)
@@ -173,8 +285,7 @@ def application(provider: Provider) -> Any:
 def governed(engine: Engine, provider: Provider, tenant: str = "acme") -> Any:
     names: dict[str, Any] = {}
     exec(MIDDLEWARE, names)
-    about = {"tenant": tenant, "integration": "simulated"}
-    return names["Govern"](application(provider), engine, {PATH}, lambda scope: about)
+    return names["Govern"](application(provider), engine, {PATH}, "simulated", lambda scope: {"tenant": tenant})
 
 
 def client_of(app: Any) -> Any:
@@ -211,6 +322,21 @@ def test_an_application_s_route_is_governed(tmp_path: Path, provider: Provider) 
         (529, "", ""),
         (200, "limit_reached", "limit"),
     ]
+
+
+def test_a_call_of_an_application_that_is_routed_elsewhere_is_refused(tmp_path: Path, provider: Provider) -> None:
+    async def calls(engine: Engine) -> None:
+        async with client_of(governed(engine, provider)) as client:
+            asked = client.chat.completions
+            assert (await asked.create(model="short", messages=ASKED)).choices[0].message.content
+            with pytest.raises(openai.PermissionDeniedError, match="the call is routed to `other`") as refused:
+                await asked.create(model="simulated-words-4", messages=ASKED, stream=True)
+            assert refused.value.body["code"] == "policy_error"
+
+    before = provider.ledger.calls
+    with opened(tmp_path, ROUTE, integration=OTHERS) as engine:
+        asyncio.run(calls(engine))
+    only_the_model_is_routed(tmp_path, provider, before)
 
 
 @pytest.mark.parametrize("how", ["the server cancels", "the server's send fails", "the application gives up"])
