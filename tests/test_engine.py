@@ -9,6 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -334,6 +335,18 @@ async def falls_back(engine: Engine) -> None:
     assert await run.afall_back(500)
     assert run.integration == "third"
     assert await run.awhole(PLAIN % b"hi")
+
+
+def test_a_call_does_not_go_where_its_dialect_is_not_spoken(tmp_path: Path) -> None:
+    others = {"other": Integration(provider="anthropic"), "third": Integration(provider="simulated")}
+    routed = 'package tidegate.admission\n\nroute := {"integration": "%s", "fallback": ["other"]}\n'
+    unspoken = partial(pytest.raises, PolicyFailed, match="`other` does not speak the dialect of the call")
+    with opened(tmp_path / "a", rules=routed % "other", integration=others) as engine, unspoken():
+        engine.begin("chat.completions", chat(), tenant="acme", provider="simulated")
+    with opened(tmp_path / "b", rules=routed % "third", integration=others) as engine:
+        run = engine.begin("chat.completions", chat(), tenant="acme", provider="simulated")
+        with unspoken():
+            run.fall_back(500)
 
 
 def test_a_call_whose_policy_sends_it_nowhere_is_refused(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ from tidegate.wire import anthropic, openai
 from tidegate.wire.dialect import Route
 from tidegate.wire.reader import Reader
 from tidegate.wire.reply import RUN, headers, told
+from tidegate.wire.spoken import SPOKEN
 
 OURS: Final = "engine"  # the folder in the ledger's that has what else is kept
 THREADS: Final = 2  # that count long prompts and ask for keys while coroutines wait
@@ -146,7 +147,7 @@ class Engine:
         self._subjects = Subjects(lambda whose, answer: self._asked.append((whose, answer)))
         self._erasures = self._writer.service.erasures
         self._ways = {
-            name: Way(name, _seller(prices, name, each), each.aliases, each.include_usage)
+            name: Way(name, _seller(prices, name, each), each.aliases, each.include_usage, SPOKEN[each.provider])
             for name, each in now.integration.items()
         }
         self._threads = ThreadPoolExecutor(THREADS, "tidegate")
@@ -270,16 +271,19 @@ class Engine:
             return
         course.fallback = route.fallback
         if route.integration is not None and route.integration != way.name:
-            way = self._named(route.integration)
+            way = self._named(route.integration, run.call)
         model = route.model or run.call.model
         if way is not course.way or model != course.model:
             yield from self._metered(course, way, model)
 
-    def _named(self, name: str) -> Way:
-        """An integration that a policy names."""
-        if name not in self._ways:
+    def _named(self, name: str, call: Call) -> Way:
+        """An integration that a policy names. Raises PolicyFailed where the call cannot go there."""
+        way = self._ways.get(name)
+        if way is None:
             raise PolicyFailed(f"there is no integration `{name}`, and the policy sends the call there")
-        return self._ways[name]
+        if call.route.dialect not in way.dialects:
+            raise PolicyFailed(f"the integration `{name}` does not speak the dialect of the call")
+        return way
 
     def _count(self, course: Course, way: Way, model: str) -> Steps[Metering]:
         """Counts the prompt for an integration's model."""
@@ -349,7 +353,7 @@ class Engine:
         try:
             with self.turns:
                 run.moved(status, error)
-            yield from self._metered(course, self._named(name), course.model)
+            yield from self._metered(course, self._named(name, run.call), course.model)
             with self.turns:
                 if course.over:
                     raise Abandoned("the run has ended")

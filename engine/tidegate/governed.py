@@ -26,6 +26,7 @@ from tidegate.forward.request import asks_usage
 from tidegate.model import Decision, Outcome, Usage
 from tidegate.record.unrecorded import Unrecorded
 from tidegate.run import LEFT, Run
+from tidegate.wire.dialect import Dialect
 from tidegate.wire.reply import RUN, headers
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Way(NamedTuple):
     provider: str  # whose tokens and prices are meant
     aliases: dict[str, str]
     include_usage: bool
+    dialects: tuple[Dialect, ...] = ()  # that a policy may send there
 
     def model(self, asked: str) -> str:
         """The provider's own name of a model."""

@@ -1,6 +1,8 @@
 """Where vocabularies come from: published files are proved, an operator's are used or refused with a reason."""
 
 import json
+import subprocess
+import sys
 from base64 import b64encode
 from pathlib import Path
 from random import Random
@@ -196,6 +198,27 @@ def test_tables_that_are_not_to_the_last_bit_those_of_this_build_are_left_alone(
     other = "o200k_base"
     (tmp_path / f"{other}.tables").write_bytes(written)
     assert vocabulary.kept(other, tmp_path) is None, "another vocabulary's"
+
+
+HELD_BY_A_CYCLE = """
+import gc, mmap
+from tests.count.test_tokens_vocabulary import BYTES
+from tidegate.count import vocabulary
+from tidegate.count._tokens import Vocabulary
+
+written = vocabulary.build(BYTES, vocabulary.O200K).image()
+image = mmap.mmap(-1, len(written))
+image[:] = written
+made = Vocabulary.mapped(image)
+cycle = [made]
+cycle.append(cycle)
+del made, cycle
+assert gc.collect()
+"""
+
+
+def test_tables_that_lie_elsewhere_are_not_freed_when_a_cycle_ends() -> None:
+    assert subprocess.run([sys.executable, "-c", HELD_BY_A_CYCLE], check=False, timeout=60).returncode == 0
 
 
 def test_an_image_of_another_size_is_refused() -> None:

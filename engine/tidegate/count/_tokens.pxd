@@ -28,7 +28,8 @@ cdef class _OwnMemo:
 
 cdef class Vocabulary:
     cdef Tables tables
-    cdef object mapping  # what the tables lie in where they are not our own
+    cdef bint ours  # the tables; else they lie in `mapping`
+    cdef object mapping
     cdef _OwnMemo own
     cdef list idle  # memos that threads without the GIL have used and the next may use
 

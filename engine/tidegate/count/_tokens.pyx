@@ -82,6 +82,7 @@ cdef class Vocabulary:
         memset(&self.tables, 0, sizeof(Tables))
         if tokens is _MAPPED:
             return
+        self.ours = True  # said in C: when the collector ends a cycle, `mapping` is gone before the tables are
         self.tables.pattern.shape = Shape(cased=cased, contractions=contractions, whole_end=whole_end, digits=digits)
         if len(classes) != CODE_POINTS or classes.translate(None, bytes(range(8))) or digits < 1:
             raise ValueError("a class for each code point and at least one digit are needed")
@@ -90,7 +91,7 @@ cdef class Vocabulary:
         self.build(list(tokens), classes)
 
     def __dealloc__(self):
-        if self.mapping is None:
+        if self.ours:
             vocabulary_free(&self.tables)
 
     @staticmethod
@@ -100,7 +101,7 @@ cdef class Vocabulary:
         cdef Vocabulary made = Vocabulary(
             _MAPPED, b"", cased=False, contractions=False, digits=1, whole_end=False
         )
-        made.mapping = held  # from here on nothing of the tables is ours to free
+        made.mapping = held
         if <size_t>lies.buf % ALIGNED or not image_read(&made.tables, <const uint8_t*>lies.buf, lies.len):
             raise ValueError("it is no image of a vocabulary that this build has written")
         made.own = _OwnMemo()

@@ -18,15 +18,10 @@ from tidegate.forward.origin import Origin
 from tidegate.forward.request import asks_usage, rewritten
 from tidegate.model import Call, Caller
 from tidegate.settings import Integration, Settings
-from tidegate.wire import anthropic, openai
 from tidegate.wire.dialect import Dialect, Route
+from tidegate.wire.spoken import SPOKEN
 
 PUBLIC: Final = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
-SPOKEN: Final[dict[str, tuple[Dialect, ...]]] = {
-    "openai": (openai.DIALECT,),
-    "anthropic": (anthropic.DIALECT,),
-    "simulated": (openai.DIALECT, anthropic.DIALECT),
-}
 AUTHORIZING: Final = frozenset((b"authorization", b"x-api-key"))
 
 
