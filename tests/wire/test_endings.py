@@ -1,6 +1,7 @@
-"""How a stream ends that is stopped, as the official clients read it: each row of the table in docs/streams.md.
+"""How a stream ends that is stopped, as the official clients read it: each row of the table in docs/streams.md, for
+each cause.
 
-The beginnings are the simulated provider's, cut at any event; the endings go over a socket.
+The beginnings are the simulated provider's, cut at every event with a text; the endings go over a socket.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import anthropic
 import msgspec
 import openai
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
@@ -48,6 +49,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "messages": {"model": "m", "messages": QUESTION, "max_tokens": 12},
 }
 CAUSES: tuple[Cause, ...] = ("limit", "policy")
+SIZES = (1 << 20, 700, 64)  # of reads: all events at once, a few, less than one
 USED = Usage(input_tokens=120, output_tokens=34, kind="exact", cached_tokens=100, cache_write_tokens=7)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 
@@ -65,15 +67,18 @@ class Spent(TidegateError):
 class Stopped(Struct):
     """A stream that was stopped, as it stands on the wire."""
 
+    at: int  # so many of its texts went on
     passed: bytes
     ending: bytes
     meter: Meter
 
 
-def events(endpoint: str, **more: Any) -> list[Event]:
-    """What the simulated provider streams."""
+def events(endpoint: str, *, words: int | None = 12, **more: Any) -> list[Event]:
+    """What the simulated provider streams; texts have so many words."""
     route, body = PROVIDER[PATHS[endpoint]], msgspec.json.encode(ASKED[endpoint] | more | {"stream": True})
-    answer = route.answer(msgspec.json.decode(body, type=route.form), Sampler(7, body))
+    sampler = Sampler(7, body)
+    sampler.exact = words
+    answer = route.answer(msgspec.json.decode(body, type=route.form), sampler)
     assert answer.events is not None
     return [event.document for event in answer.events]
 
@@ -86,28 +91,39 @@ def encoded(event: Event) -> bytes:
 
 
 def stopped(
-    endpoint: str, stream: list[Event], at: int, cause: Cause, *, asked: bool = False, size: int = 1 << 20
-) -> Stopped | None:
-    """The stream, stopped at its text of this number; None if it has not so many, or nothing went on before."""
+    endpoint: str, stream: list[Event], at: int, cause: Cause, *, asked: bool = False, size: int = SIZES[0]
+) -> Stopped:
+    """The stream, stopped at its text of this number, when something of it has gone on."""
     data, numbers = b"".join(map(encoded, stream)), itertools.count()
     meter = Meter(endpoint, published("o200k_base"), limit=1 << 20)
     meter.watch(0, lambda tokens: -1 if next(numbers) == at else 0)
     passed = b"".join(meter.feed(data[start : start + size]) for start in range(0, len(data), size)) + meter.rest()
-    if not meter.stopped or not passed:
-        return None
+    assert meter.stopped
+    assert passed
     error = Spent("the budget `team` is spent")
     ending = ROUTES[endpoint].stop(Stop(cause, error, b"run_1", USED, asked), meter)
     assert ending is not None
-    return Stopped(passed, ending, meter)
+    assert ending.startswith(b": stopped by tidegate: budget_spent\n\n")
+    return Stopped(at, passed, ending, meter)
 
 
-cuts: Any = st.tuples(st.integers(0, 60), st.sampled_from((1 << 20, 700, 64)))
+def texts(endpoint: str, stream: list[Event]) -> int:
+    """How many it has, and so how often it may be stopped."""
+    numbers = itertools.count()
+    meter = Meter(endpoint, published("o200k_base"), limit=1 << 20)
+    meter.watch(0, lambda tokens: 0 * next(numbers))
+    meter.feed(b"".join(map(encoded, stream)))
+    return next(numbers)
 
 
-def examples(count: int) -> Callable[[Any], Any]:
-    return settings(
-        max_examples=count, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
-    )
+def cuts(endpoint: str, stream: list[Event], cause: Cause, *, first: int = 0, asked: bool = False) -> Iterator[Stopped]:
+    """The stream, stopped at each of its texts from the first of these on; however it is read, it is the same."""
+    numbers = range(first, texts(endpoint, stream))
+    assert len(numbers) > 2, "there is hardly anything to cut"
+    for at in numbers:
+        one, *others = (stopped(endpoint, stream, at, cause, asked=asked, size=size) for size in SIZES)
+        assert all((other.passed, other.ending) == (one.passed, one.ending) for other in others)
+        yield one
 
 
 @pytest.fixture(scope="module")
@@ -143,23 +159,30 @@ class Said(Struct):
     error: openai.APIError | None = None
 
 
-def chunks(made: Callable[[], Any]) -> Said:
+def chunks(made: Callable[[], Any], field: str = "content") -> Said:
+    """What came of a stream of chunks; its texts are those of this field."""
     said = Said({}, {}, {}, [])
     try:
         for chunk in made():
             said.usages += [chunk.usage] if chunk.usage else []
             for choice in chunk.choices:
                 delta = getattr(choice, "delta", None)
-                text = (delta.content or "") if delta is not None else choice.text
+                text = (getattr(delta, field, None) or "") if delta is not None else choice.text
                 said.texts[choice.index] = said.texts.get(choice.index, "") + text
-                for call in (delta.tool_calls or []) if delta is not None else []:
-                    pieces = said.arguments.get(choice.index, "") + (call.function.arguments or "")
+                for function in functions(delta) if delta is not None else []:
+                    pieces = said.arguments.get(choice.index, "") + (function.arguments or "")
                     said.arguments[choice.index] = pieces
                 if choice.finish_reason:
                     said.reasons.setdefault(choice.index, []).append(choice.finish_reason)
     except openai.APIError as error:
         said.error = error
     return said
+
+
+def functions(delta: Any) -> list[Any]:
+    """Those that are called in a chunk, in either way to say it."""
+    called = [call.function for call in delta.tool_calls or []]
+    return [*called, delta.function_call] if delta.function_call else called
 
 
 def in_order(stream: list[Event]) -> list[Event]:
@@ -174,76 +197,86 @@ def choice_of(stream: list[Event], index: int, like: dict[str, Any]) -> list[Eve
     ]
 
 
+def spoken(stream: list[Event], field: str) -> list[Event]:
+    """The chunks of a text as those of a text in another field."""
+    return [event and json.loads(json.dumps(event).replace('"content": "', f'"{field}": "')) for event in stream]
+
+
+def calls(form: str, n: int) -> list[Event]:
+    """The chunks of calls of a tool, as they are made in one of several forms."""
+    made = events("chat.completions", n=n, tools=CHAT_TOOLS)
+    if form == "function_call":
+        for delta in (event["choices"][0]["delta"] for event in made if event):
+            for call in delta.pop("tool_calls", []):
+                delta["function_call"] = call["function"]
+    elif form == "two calls":
+        *pieces, end, done = made
+        again = json.loads(json.dumps(pieces).replace('"tool_calls": [{"index": 0', '"tool_calls": [{"index": 1'))
+        made = [*pieces, *again, end, done]
+    return made
+
+
 CHAT_REASON: dict[Cause, str] = {"limit": "length", "policy": "content_filter"}
 
 
 class TestChat:
     @pytest.mark.parametrize("cause", CAUSES)
-    @pytest.mark.parametrize("n", [1, 3])
+    @pytest.mark.parametrize(
+        ("n", "field"),
+        [(1, "content"), (3, "content"), (2, "refusal"), (2, "reasoning"), (2, "reasoning_content")],
+    )
     def test_text_ends_with_a_reason_in_each_choice(
-        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause, n: int
+        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause, n: int, field: str
     ) -> None:
-        @given(cuts)
-        @examples(15)
-        def check(cut: tuple[int, int]) -> None:
-            stream = stopped("chat.completions", events("chat.completions", n=n), cut[0], cause, size=cut[1])
-            if stream is None:
-                return
+        whole = chunks_of(events("chat.completions", n=n))
+        for stream in cuts("chat.completions", spoken(events("chat.completions", n=n), field), cause):
             serve(raw, stream)
-            said = chunks(lambda: gpt.chat.completions.create(model="m", messages=QUESTION, n=n, stream=True))
+            said = chunks(lambda: gpt.chat.completions.create(model="m", messages=QUESTION, n=n, stream=True), field)
             assert said.error is None
             assert said.reasons == {index: [CHAT_REASON[cause]] for index in range(n)}
             assert stream.ending.endswith(b"data: [DONE]\n\n")
-            whole = chunks_of(events("chat.completions", n=n))
             assert all(whole[index].startswith(text) for index, text in said.texts.items())
-            assert sum(len(text.split()) for text in said.texts.values()) == cut[0]  # one word an event
+            assert sum(len(text.split()) for text in said.texts.values()) == stream.at  # one word an event
             assert said.usages == []
-
-        check()
+            assert len(raw.requests) == 1
 
     @pytest.mark.parametrize("cause", CAUSES)
     def test_choices_that_have_ended_keep_their_reason(
         self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause
     ) -> None:
-        @given(st.integers(0, 100))
-        @examples(15)
-        def check(at: int) -> None:
-            stream = stopped("chat.completions", in_order(events("chat.completions", n=3)), at, cause)
-            if stream is None:
-                return
+        numbers = set()
+        for stream in cuts("chat.completions", in_order(events("chat.completions", n=3)), cause):
             serve(raw, stream)
             said = chunks(lambda: gpt.chat.completions.create(model="m", messages=QUESTION, n=3, stream=True))
-            ended = stream.meter.finish
+            ended = stream.passed.count(b'"finish_reason": "stop"')
             assert said.error is None
-            reasons = {index: ["stop" if index in ended else CHAT_REASON[cause]] for index in said.texts}
-            assert said.reasons == reasons
-
-        check()
+            assert said.reasons == {index: ["stop"] for index in range(ended)} | {ended: [CHAT_REASON[cause]]}
+            numbers.add(ended)
+        assert numbers == {0, 1, 2}
 
     @pytest.mark.parametrize("cause", CAUSES)
     def test_who_asked_for_usage_gets_it_and_nulls_before_it(
         self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause
     ) -> None:
         options: Any = {"stream_options": {"include_usage": True}}
-        stream = stopped("chat.completions", events("chat.completions", n=2, **options), 5, cause, asked=True)
-        assert stream is not None
-        assert stream.ending.count(b'"usage":null') == 2
-        serve(raw, stream)
-        said = chunks(lambda: gpt.chat.completions.create(model="m", messages=QUESTION, n=2, stream=True, **options))
-        (usage,) = said.usages
-        assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (120, 34, 154)
-        assert usage.prompt_tokens_details.cached_tokens == 100
+        for stream in cuts("chat.completions", events("chat.completions", n=2, **options), cause, asked=True):
+            assert stream.ending.count(b'"usage":null') == 2
+            serve(raw, stream)
+            said = chunks(
+                lambda: gpt.chat.completions.create(model="m", messages=QUESTION, n=2, stream=True, **options)
+            )
+            (usage,) = said.usages
+            assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (120, 34, 154)
+            assert usage.prompt_tokens_details.cached_tokens == 100
 
     @pytest.mark.parametrize("cause", CAUSES)
-    @pytest.mark.parametrize("n", [1, 2])
-    def test_half_arguments_end_in_an_error(self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause, n: int) -> None:
-        @given(cuts)
-        @examples(15)
-        def check(cut: tuple[int, int]) -> None:
-            made = events("chat.completions", n=n, tools=CHAT_TOOLS)
-            stream = stopped("chat.completions", made, cut[0], cause, asked=True, size=cut[1])
-            if stream is None:
-                return
+    @pytest.mark.parametrize(
+        ("form", "n"), [("tool_calls", 1), ("tool_calls", 2), ("function_call", 1), ("two calls", 1)]
+    )
+    def test_half_arguments_end_in_an_error(
+        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause, form: str, n: int
+    ) -> None:
+        for stream in cuts("chat.completions", calls(form, n), cause, first=1, asked=True):
             serve(raw, stream)
             said = chunks(
                 lambda: gpt.chat.completions.create(model="m", messages=QUESTION, n=n, tools=CHAT_TOOLS, stream=True)
@@ -251,44 +284,51 @@ class TestChat:
             assert said.error is not None
             assert said.error.code == "budget_spent"
             assert said.reasons == {}
+            assert 0 in said.arguments
             assert b"[DONE]" not in stream.ending
             assert len(raw.requests) == 1
 
-        check()
-
-    def test_a_whole_call_beside_a_text_that_goes_on_stays_whole(self, gpt: openai.OpenAI, raw: RawProvider) -> None:
+    @pytest.mark.parametrize("cause", CAUSES)
+    def test_a_whole_call_beside_a_text_that_goes_on_stays_whole(
+        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause
+    ) -> None:
         call = events("chat.completions", tools=CHAT_TOOLS)
         like = call[0]
         assert like is not None
         both = [*choice_of(call, 0, like), *choice_of(events("chat.completions"), 1, like), None]
-        stream = stopped("chat.completions", both, len(call) + 2, "limit")
-        assert stream is not None
-        serve(raw, stream)
-        said = chunks(lambda: gpt.chat.completions.create(model="m", messages=QUESTION, n=2, stream=True))
-        assert said.reasons == {0: ["tool_calls"], 1: ["length"]}
-        assert json.loads(said.arguments[0]).keys() == {"city", "days"}
+        for stream in cuts("chat.completions", both, cause, first=texts("chat.completions", call)):
+            serve(raw, stream)
+            said = chunks(lambda: gpt.chat.completions.create(model="m", messages=QUESTION, n=2, stream=True))
+            assert said.reasons == {0: ["tool_calls"], 1: [CHAT_REASON[cause]]}
+            assert json.loads(said.arguments[0]).keys() == {"city", "days"}
 
-    def test_a_text_beside_a_half_call_ends_in_an_error(self, gpt: openai.OpenAI, raw: RawProvider) -> None:
-        call = events("chat.completions", tools=CHAT_TOOLS)
-        like = call[0]
+    @pytest.mark.parametrize("cause", CAUSES)
+    @pytest.mark.parametrize("cut", ["text", "call"])
+    def test_a_text_beside_a_half_call_ends_in_an_error(
+        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause, cut: str
+    ) -> None:
+        made = events("chat.completions", tools=CHAT_TOOLS)
+        like = made[0]
         assert like is not None
-        both = [*choice_of(call[:3], 0, like), *choice_of(events("chat.completions"), 1, like), None]
-        stream = stopped("chat.completions", both, 6, "limit")
-        assert stream is not None
-        serve(raw, stream)
-        said = chunks(lambda: gpt.chat.completions.create(model="m", messages=QUESTION, n=2, stream=True))
-        assert said.error is not None
-        assert (said.error.code, said.reasons) == ("budget_spent", {})
+        call, text = choice_of(made, 0, like), choice_of(events("chat.completions"), 1, like)
+        begun, rest = (call[:3], text) if cut == "text" else ([*text[:3], call[0]], call[1:])
+        for stream in cuts("chat.completions", begun + rest, cause, first=texts("chat.completions", begun)):
+            serve(raw, stream)
+            said = chunks(lambda: gpt.chat.completions.create(model="m", messages=QUESTION, n=2, stream=True))
+            assert said.error is not None
+            assert (said.error.code, said.reasons) == ("budget_spent", {})
 
-    def test_a_call_that_was_held_back_whole_leaves_a_finish(self, gpt: openai.OpenAI, raw: RawProvider) -> None:
+    @pytest.mark.parametrize("cause", CAUSES)
+    def test_a_call_that_was_held_back_whole_leaves_a_finish(
+        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause
+    ) -> None:
         made = events("chat.completions", tools=CHAT_TOOLS)
         assert made[0] is not None
         role = made[0] | {"choices": [{"index": 0, "delta": {"role": "assistant"}, "finish_reason": None}]}
-        stream = stopped("chat.completions", [role, *made], 0, "limit")
-        assert stream is not None
+        stream = stopped("chat.completions", [role, *made], 0, cause)
         serve(raw, stream)
         said = chunks(lambda: gpt.chat.completions.create(model="m", messages=QUESTION, stream=True))
-        assert (said.reasons, said.arguments) == ({0: ["length"]}, {})
+        assert (said.reasons, said.arguments) == ({0: [CHAT_REASON[cause]]}, {})
 
     @pytest.mark.parametrize(
         ("cause", "error"),
@@ -297,27 +337,29 @@ class TestChat:
     def test_the_client_s_own_accumulation_reads_the_ending(
         self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause, error: type[Exception]
     ) -> None:
-        stream = stopped("chat.completions", events("chat.completions", n=2), 7, cause)
-        assert stream is not None
-        serve(raw, stream)
-        with gpt.chat.completions.stream(model="m", messages=QUESTION, n=2) as accumulated:
-            for _ in accumulated:
-                pass
-            choices = accumulated.current_completion_snapshot.choices
-            assert [choice.finish_reason for choice in choices] == [CHAT_REASON[cause]] * 2
-            with pytest.raises(error):
-                accumulated.get_final_completion()
+        for stream in cuts("chat.completions", events("chat.completions", n=2), cause):
+            serve(raw, stream)
+            with gpt.chat.completions.stream(model="m", messages=QUESTION, n=2) as accumulated:
+                for _ in accumulated:
+                    pass
+                choices = accumulated.current_completion_snapshot.choices
+                assert [choice.finish_reason for choice in choices] == [CHAT_REASON[cause]] * 2
+                with pytest.raises(error):
+                    accumulated.get_final_completion()
 
-    def test_more_choices_than_can_be_told_apart_end_in_an_error(self, gpt: openai.OpenAI, raw: RawProvider) -> None:
-        made = events("chat.completions", n=1)
+    @pytest.mark.parametrize("cause", CAUSES)
+    @pytest.mark.parametrize("number", [128, 129])
+    def test_more_choices_than_can_be_told_apart_end_in_an_error(
+        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause, number: int
+    ) -> None:
+        made = events("chat.completions")
         like = made[0]
         assert like is not None
-        many = [event for index in range(130) for event in choice_of(made[:2], index, like)]
-        stream = stopped("chat.completions", many, 129, "limit")
-        assert stream is not None
-        serve(raw, stream)
+        many: list[Event] = [event for index in range(number) for event in choice_of(made[:2], index, like)]
+        serve(raw, stopped("chat.completions", many, number - 1, cause))
         said = chunks(lambda: gpt.chat.completions.create(model="m", messages=QUESTION, stream=True))
-        assert said.error is not None
+        assert (said.error and said.error.code) == (None if number == 128 else "budget_spent")
+        assert len(said.reasons) == (128 if number == 128 else 0)
 
 
 def chunks_of(stream: list[Event]) -> dict[int, str]:
@@ -335,23 +377,65 @@ class TestCompletions:
     def test_text_ends_with_a_reason_in_each_choice(
         self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause, asked: bool
     ) -> None:
-        @given(cuts)
-        @examples(15)
-        def check(cut: tuple[int, int]) -> None:
-            made = events("completions", n=2, stream_options={"include_usage": asked})
-            stream = stopped("completions", made, cut[0], cause, asked=asked, size=cut[1])
-            if stream is None:
-                return
+        made = events("completions", n=2, stream_options={"include_usage": asked})
+        for stream in cuts("completions", made, cause, first=1, asked=asked):
             serve(raw, stream)
             said = chunks(lambda: gpt.completions.create(model="m", prompt="how high is the tide", n=2, stream=True))
             assert said.error is None
-            assert said.reasons == {index: [CHAT_REASON[cause]] for index in range(min(cut[0], 2))}
+            assert said.reasons == {index: [CHAT_REASON[cause]] for index in range(min(stream.at, 2))}
+            assert stream.ending.endswith(b"data: [DONE]\n\n")
             assert [usage.total_tokens for usage in said.usages] == ([154] if asked else [])
+            assert len(raw.requests) == 1
 
-        check()
+    @pytest.mark.parametrize("cause", CAUSES)
+    def test_choices_that_have_ended_keep_their_reason(
+        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause
+    ) -> None:
+        numbers = set()
+        for stream in cuts("completions", in_order(events("completions", n=2)), cause, first=1):
+            serve(raw, stream)
+            said = chunks(lambda: gpt.completions.create(model="m", prompt="how high is the tide", n=2, stream=True))
+            ended = stream.passed.count(b'"finish_reason": "stop"')
+            assert said.reasons == {index: [CHAT_REASON[cause] if index >= ended else "stop"] for index in said.texts}
+            numbers.add(ended)
+        assert numbers == {0, 1}
+
+    @pytest.mark.parametrize("cause", CAUSES)
+    @pytest.mark.parametrize("number", [128, 129])
+    def test_more_choices_than_can_be_told_apart_end_in_an_error(
+        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause, number: int
+    ) -> None:
+        made = events("completions")
+        like = made[0]
+        assert like is not None
+        many: list[Event] = [event for index in range(number + 1) for event in choice_of(made[:1], index, like)]
+        serve(raw, stopped("completions", many, number, cause))
+        said = chunks(lambda: gpt.completions.create(model="m", prompt="how high is the tide", stream=True))
+        assert (said.error and said.error.code) == (None if number == 128 else "budget_spent")
+        assert len(said.reasons) == (128 if number == 128 else 0)
 
 
 RESPONSES_REASON: dict[Cause, str] = {"limit": "max_output_tokens", "policy": "content_filter"}
+
+
+def incomplete(seen: list[Any], cause: Cause) -> Any:
+    """The response that ends these events."""
+    last = seen[-1]
+    assert last.type == "response.incomplete"
+    assert last.response.status == "incomplete"
+    assert last.response.incomplete_details.reason == RESPONSES_REASON[cause]
+    assert last.response.usage.total_tokens == 154
+    return last.response
+
+
+def ends_in_an_error(gpt: openai.OpenAI) -> list[str]:
+    """The events of a response that come before its error; none of them ends it."""
+    seen: list[str] = []
+    with pytest.raises(openai.APIError) as raised:
+        seen.extend(event.type for event in gpt.responses.create(model="m", input="how high is the tide", stream=True))
+    assert raised.value.code == "budget_spent"
+    assert not any(kind.endswith((".incomplete", ".completed")) for kind in seen)
+    return seen
 
 
 def said_in(seen: list[Any]) -> str:
@@ -370,113 +454,140 @@ def saying(words: list[str]) -> list[Event]:
 
 
 def renamed(event: dict[str, Any], old: str, new: str) -> dict[str, Any]:
-    """An event of a text as one of a refusal."""
+    """An event of a text as one of another kind."""
     made: dict[str, Any] = json.loads(json.dumps(event).replace(f"response.{old}", f"response.{new}"))
-    if "part" in made:
+    if "part" in made and new != old:
         made["part"] = {"type": new, new: made["part"]["text"]}
     return made
 
 
+RESPONSES_CALLS = {  # what their arguments come in -> what is called
+    "function_call_arguments": "function_call",
+    "custom_tool_call_input": "custom_tool_call",
+    "mcp_call_arguments": "mcp_call",
+}
+LEFT_OUT: dict[str, dict[str, Any]] = {  # what is no text of the answer -> the item that it is in
+    "reasoning_text": {"type": "reasoning", "summary": []},
+    "reasoning_summary_text": {"type": "reasoning", "summary": []},
+    "code_interpreter_call_code": {"type": "code_interpreter_call", "status": "in_progress", "container_id": "c"},
+}
+
+
+def beside_the_answer(kind: str) -> list[Event]:
+    """A response that begins with an item of this kind."""
+    made = events("responses")
+    place = {"item_id": "item_1", "output_index": 0, "summary_index" if "summary" in kind else "content_index": 0}
+    said: list[dict[str, Any]] = [
+        {"type": "response.output_item.added", "output_index": 0, "item": {"id": "item_1"} | LEFT_OUT[kind]},
+        *[{"type": f"response.{kind}.delta", **place, "delta": word} for word in ("how ", "high ", "is ", "it")],
+    ]
+    return [*made[:2], *[event | {"sequence_number": 2 + number} for number, event in enumerate(said)]]
+
+
 class TestResponses:
     @pytest.mark.parametrize("cause", CAUSES)
+    @pytest.mark.parametrize("kind", ["output_text", "refusal"])
     def test_text_ends_incomplete_with_a_reason_and_usage(
-        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause
+        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause, kind: str
     ) -> None:
-        @given(cuts)
-        @examples(15)
-        def check(cut: tuple[int, int]) -> None:
-            stream = stopped("responses", events("responses"), cut[0], cause, size=cut[1])
-            if stream is None:
-                return
+        made: list[Event] = [event and renamed(event, "output_text", kind) for event in events("responses")]
+        for stream in cuts("responses", made, cause):
             serve(raw, stream)
             seen = list(gpt.responses.create(model="m", input="how high is the tide", stream=True))
             assert [event.sequence_number for event in seen] == list(range(len(seen)))
-            last = seen[-1]
-            assert last.type == "response.incomplete"
-            assert last.response.id == seen[0].response.id  # type: ignore[union-attr]
-            assert last.response.status == "incomplete"
-            assert last.response.output_text == said_in(seen)
-            assert [item.status for item in last.response.output] == ["incomplete"]  # type: ignore[union-attr]
-            assert last.response.incomplete_details is not None
-            assert last.response.incomplete_details.reason == RESPONSES_REASON[cause]
-            assert last.response.usage is not None
-            assert last.response.usage.total_tokens == 154
-            assert sum(event.type == "response.output_text.delta" for event in seen) == cut[0]
-
-        check()
-
-    @pytest.mark.parametrize("cause", CAUSES)
-    def test_half_arguments_end_in_an_error(self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause) -> None:
-        @given(st.integers(1, 60))
-        @examples(10)
-        def check(at: int) -> None:
-            stream = stopped("responses", events("responses", tools=RESPONSES_TOOLS), at, cause)
-            if stream is None:
-                return
-            serve(raw, stream)
-            seen: list[str] = []
-            with pytest.raises(openai.APIError) as raised:
-                seen.extend(
-                    event.type for event in gpt.responses.create(model="m", input="how high is the tide", stream=True)
-                )
-            assert raised.value.code == "budget_spent"
-            assert not any(kind.endswith((".done", ".incomplete", ".completed")) for kind in seen)
+            last = incomplete(seen, cause)
+            assert last.id == seen[0].response.id  # type: ignore[union-attr]
+            (item,) = last.output
+            assert (item.type, item.status) == ("message", "incomplete")
+            (part,) = item.content
+            words = [event.delta for event in seen if event.type == f"response.{kind}.delta"]
+            assert (part.type, getattr(part, kind.removeprefix("output_"))) == (kind, "".join(words))
+            assert len(words) == stream.at
             assert len(raw.requests) == 1
 
-        check()
-
-    def test_a_call_that_was_held_back_whole_leaves_a_finish(self, gpt: openai.OpenAI, raw: RawProvider) -> None:
-        stream = stopped("responses", events("responses", tools=RESPONSES_TOOLS), 0, "limit")
-        assert stream is not None
-        serve(raw, stream)
-        seen = list(gpt.responses.create(model="m", input="how high is the tide", stream=True))
-        assert [event.type for event in seen] == ["response.created", "response.in_progress", "response.incomplete"]
-        assert seen[-1].response.output == []  # type: ignore[union-attr]
-
-    def test_text_after_a_whole_call_ends_incomplete(self, gpt: openai.OpenAI, raw: RawProvider) -> None:
-        call, text = events("responses", tools=RESPONSES_TOOLS), events("responses")
-        both = call[:-1] + [event | {"output_index": 1} for event in text[2:] if event]
-        texts = sum(event is not None and "delta" in event for event in call) + 1
-        stream = stopped("responses", both, texts + 2, "limit")
-        assert stream is not None
-        serve(raw, stream)
-        seen = list(gpt.responses.create(model="m", input="how high is the tide", stream=True))
-        (arguments,) = [event.arguments for event in seen if event.type == "response.function_call_arguments.done"]
-        assert json.loads(arguments).keys() == {"city", "days"}
-        last = seen[-1]
-        assert last.type == "response.incomplete"
-        called, said = last.response.output
-        assert called.type == "function_call"
-        assert (called.arguments, called.status) == (arguments, "completed")
-        assert said.type == "message"
-        assert (said.status, last.response.output_text) == ("incomplete", said_in(seen))
-        assert len(last.response.output_text.split()) == 2
+    @pytest.mark.parametrize("cause", CAUSES)
+    @pytest.mark.parametrize("kind", LEFT_OUT)
+    def test_a_thought_and_a_tool_of_the_provider_s_own_end_incomplete_and_are_left_out(
+        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause, kind: str
+    ) -> None:
+        for stream in cuts("responses", beside_the_answer(kind), cause):
+            serve(raw, stream)
+            seen = list(gpt.responses.create(model="m", input="how high is the tide", stream=True))
+            assert incomplete(seen, cause).output == []
+            assert sum(event.type == f"response.{kind}.delta" for event in seen) == stream.at
 
     @pytest.mark.parametrize("cause", CAUSES)
-    def test_the_last_response_says_what_the_client_has_accumulated(
+    @pytest.mark.parametrize("form", RESPONSES_CALLS)
+    def test_half_arguments_end_in_an_error(
+        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause, form: str
+    ) -> None:
+        made = json.dumps(events("responses", tools=RESPONSES_TOOLS)).replace("function_call_arguments", form)
+        made = made.replace('"type": "function_call"', f'"type": "{RESPONSES_CALLS[form]}"')
+        for stream in cuts("responses", json.loads(made), cause, first=1):
+            serve(raw, stream)
+            assert ends_in_an_error(gpt)[-1] in ("response.output_item.added", f"response.{form}.delta")
+            assert len(raw.requests) == 1
+
+    @pytest.mark.parametrize("cause", CAUSES)
+    def test_a_call_that_was_held_back_whole_leaves_a_finish(
         self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause
     ) -> None:
-        """Text of any kind, in reads of any size: the client's own snapshot is the oracle."""
+        serve(raw, stopped("responses", events("responses", tools=RESPONSES_TOOLS), 0, cause))
+        seen = list(gpt.responses.create(model="m", input="how high is the tide", stream=True))
+        assert [event.type for event in seen] == ["response.created", "response.in_progress", "response.incomplete"]
+        assert incomplete(seen, cause).output == []
 
-        @given(st.lists(st.text(max_size=12).filter(bool), min_size=1, max_size=12), cuts)
-        @examples(25)
-        def check(words: list[str], cut: tuple[int, int]) -> None:
-            stream = stopped("responses", saying(words), cut[0] % 12, cause, size=cut[1])
-            if stream is None:
-                return
+    @pytest.mark.parametrize("cause", CAUSES)
+    def test_text_after_a_whole_call_ends_incomplete(self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause) -> None:
+        *call, _end = events("responses", tools=RESPONSES_TOOLS)
+        both = call + [event | {"output_index": 1} for event in events("responses")[2:] if event]
+        before = texts("responses", call)
+        for stream in cuts("responses", both, cause, first=before):
             serve(raw, stream)
-            with gpt.responses.stream(model="m", input="how high is the tide") as accumulated:
-                seen = list(accumulated)
-            last = seen[-1]
-            assert last.type == "response.incomplete"
-            snapshots = [event.snapshot for event in seen if event.type == "response.output_text.delta"]
-            assert last.response.output_text == (snapshots[-1] if snapshots else "")
-            assert last.response.id == seen[0].response.id  # type: ignore[union-attr]
-            opened = [event.item.id for event in seen if event.type == "response.output_item.added"]
-            assert [item.id for item in last.response.output] == opened
-            assert not any(event.type.endswith(".done") for event in seen)
+            seen = list(gpt.responses.create(model="m", input="how high is the tide", stream=True))
+            (arguments,) = [event.arguments for event in seen if event.type == "response.function_call_arguments.done"]
+            assert json.loads(arguments).keys() == {"city", "days"}
+            last = incomplete(seen, cause)
+            called, said = last.output
+            assert called.type == "function_call"
+            assert (called.arguments, called.status) == (arguments, "completed")
+            assert said.type == "message"
+            assert (said.status, last.output_text) == ("incomplete", said_in(seen))
+            assert len(last.output_text.split()) == stream.at - before
 
-        check()
+    @pytest.mark.parametrize("cause", CAUSES)
+    def test_half_a_call_after_a_whole_one_ends_in_an_error(
+        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause
+    ) -> None:
+        *call, _end = events("responses", tools=RESPONSES_TOOLS)
+        both = call + [event | {"output_index": 1} for event in call[2:] if event]
+        before = texts("responses", call)
+        serve(raw, stopped("responses", both, before, cause))  # the second is held back whole
+        (one,) = incomplete(list(gpt.responses.create(model="m", input="how high", stream=True)), cause).output
+        assert one.type == "function_call"
+        for stream in cuts("responses", both, cause, first=before + 1):
+            serve(raw, stream)
+            assert ends_in_an_error(gpt).count("response.output_item.done") == 1
+
+    @pytest.mark.parametrize("cause", CAUSES)
+    @given(words=st.lists(st.text(max_size=12).filter(bool), min_size=1, max_size=12), data=st.data())
+    @settings(max_examples=25, deadline=None, database=None)
+    def test_the_last_response_says_what_the_client_has_accumulated(
+        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause, words: list[str], data: st.DataObject
+    ) -> None:
+        """Text of any kind, in reads of any size: the client's own snapshot is the oracle."""
+        at, size = data.draw(st.integers(0, len(words) - 1)), data.draw(st.sampled_from(SIZES))
+        serve(raw, stopped("responses", saying(words), at, cause, size=size))
+        with gpt.responses.stream(model="m", input="how high is the tide") as accumulated:
+            seen = list(accumulated)
+        last = seen[-1]
+        assert last.type == "response.incomplete"
+        snapshots = [event.snapshot for event in seen if event.type == "response.output_text.delta"]
+        assert last.response.output_text == (snapshots[-1] if snapshots else "") == "".join(words[:at])
+        assert last.response.id == seen[0].response.id  # type: ignore[union-attr]
+        opened = [event.item.id for event in seen if event.type == "response.output_item.added"]
+        assert [item.id for item in last.response.output] == opened
+        assert not any(event.type.endswith(".done") for event in seen)
 
     def test_parts_that_have_ended_stand_before_the_one_that_has_not(
         self, gpt: openai.OpenAI, raw: RawProvider
@@ -489,9 +600,7 @@ class TestResponses:
             renamed(event, "output_text", "refusal") | {"sequence_number": number + at}
             for at, event in enumerate(again)
         ]
-        texts = sum(event is not None and "delta" in event for event in first)
-        stream = stopped("responses", [*first, *refused], texts + 3, "limit")
-        assert stream is not None
+        stream = stopped("responses", [*first, *refused], texts("responses", first) + 3, "limit")
         serve(raw, stream)
         seen = list(gpt.responses.create(model="m", input="how high is the tide", stream=True))
         last = seen[-1]
@@ -510,18 +619,17 @@ class TestResponses:
     ) -> None:
         words = [" tide"] * (size // 5)
         stream = stopped("responses", saying([*words, " x"]), len(words), "limit")
-        assert stream is not None
         serve(raw, stream)
         seen = list(gpt.responses.create(model="m", input="how high is the tide", stream=True))
         assert seen[-1].type == "response.incomplete"
         assert seen[-1].response.output_text == (said_in(seen) if whole else "")
 
+    @pytest.mark.parametrize("cause", CAUSES)
     def test_the_client_s_own_accumulation_has_no_final_response_as_after_the_provider_s_own_ending(
-        self, gpt: openai.OpenAI, raw: RawProvider
+        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause
     ) -> None:
-        own = events("responses", max_output_tokens=4)
-        ours = stopped("responses", events("responses"), 4, "limit")
-        assert ours is not None
+        own = events("responses", words=None, max_output_tokens=4)
+        ours = stopped("responses", events("responses"), 4, cause)
         for data in (b"".join(map(encoded, own)), ours.passed + ours.ending):
             raw.answer = always(HEAD + data, close=True)
             with gpt.responses.stream(model="m", input="how high is the tide") as accumulated:
@@ -530,12 +638,13 @@ class TestResponses:
                 with pytest.raises(RuntimeError, match="Didn't receive"):
                     accumulated.get_final_response()
 
-    def test_a_response_whose_opening_is_not_known_ends_in_an_error(self, gpt: openai.OpenAI, raw: RawProvider) -> None:
-        stream = stopped("responses", events("responses")[1:], 3, "limit")
-        assert stream is not None
-        serve(raw, stream)
-        with pytest.raises(openai.APIError):
-            list(gpt.responses.create(model="m", input="how high is the tide", stream=True))
+    @pytest.mark.parametrize("cause", CAUSES)
+    def test_a_response_whose_opening_is_not_known_ends_in_an_error(
+        self, gpt: openai.OpenAI, raw: RawProvider, cause: Cause
+    ) -> None:
+        for stream in cuts("responses", events("responses")[1:], cause):
+            serve(raw, stream)
+            assert len(ends_in_an_error(gpt)) == 3 + stream.at
 
 
 MESSAGES_REASON: dict[Cause, str] = {"limit": "max_tokens", "policy": "refusal"}
@@ -548,53 +657,68 @@ THINKING: list[Event] = [
 ]
 
 
+def finished(claude: anthropic.Anthropic, cause: Cause) -> tuple[list[str], Any]:
+    """What came of a stream of which the client makes a whole message, and the message."""
+    with claude.messages.stream(model="m", messages=QUESTION, max_tokens=12) as accumulated:
+        kinds = [event.type for event in accumulated]
+        final = accumulated.get_final_message()
+    assert final.stop_reason == MESSAGES_REASON[cause]
+    assert (final.usage.input_tokens, final.usage.output_tokens) == (13, 34)
+    assert (final.usage.cache_read_input_tokens, final.usage.cache_creation_input_tokens) == (100, 7)
+    explanation = final.stop_details.explanation if final.stop_details else None
+    assert explanation == ("the budget `team` is spent" if cause == "policy" else None)
+    assert kinds[-2:] == ["message_delta", "message_stop"]
+    return kinds, final
+
+
+def raised(claude: anthropic.Anthropic) -> list[str]:
+    """What came of a stream before its error."""
+    seen: list[str] = []
+    with (
+        claude.messages.stream(model="m", messages=QUESTION, max_tokens=12) as accumulated,
+        pytest.raises(anthropic.APIStatusError, match="budget_spent") as error,
+    ):
+        seen.extend(event.type for event in accumulated)
+    assert error.value.status_code == 200
+    assert not {"message_delta", "message_stop"} & set(seen)
+    return seen
+
+
 class TestMessages:
     @pytest.mark.parametrize("cause", CAUSES)
     def test_text_ends_with_a_reason_and_usage(
         self, claude: anthropic.Anthropic, raw: RawProvider, cause: Cause
     ) -> None:
-        @given(cuts)
-        @examples(15)
-        def check(cut: tuple[int, int]) -> None:
-            stream = stopped("messages", events("messages"), cut[0], cause, size=cut[1])
-            if stream is None:
-                return
+        for stream in cuts("messages", events("messages"), cause):
             serve(raw, stream)
-            with claude.messages.stream(model="m", messages=QUESTION, max_tokens=12) as accumulated:
-                kinds = [event.type for event in accumulated]
-                final = accumulated.get_final_message()
-            assert kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"]
-            assert final.stop_reason == MESSAGES_REASON[cause]
-            assert (final.usage.input_tokens, final.usage.output_tokens) == (13, 34)
-            assert (final.usage.cache_read_input_tokens, final.usage.cache_creation_input_tokens) == (100, 7)
-            explanation = final.stop_details.explanation if final.stop_details else None
-            assert explanation == ("the budget `team` is spent" if cause == "policy" else None)
+            kinds, final = finished(claude, cause)
+            assert kinds[-3] == "content_block_stop"
             (block,) = final.content
             assert block.type == "text"
-            assert len(block.text.split()) == cut[0]
+            assert len(block.text.split()) == stream.at
+            assert len(raw.requests) == 1
 
-        check()
+    @pytest.mark.parametrize("cause", CAUSES)
+    def test_thinking_ends_with_a_reason_and_usage(
+        self, claude: anthropic.Anthropic, raw: RawProvider, cause: Cause
+    ) -> None:
+        for stream in cuts("messages", [events("messages")[0], *THINKING], cause):
+            serve(raw, stream)
+            kinds, final = finished(claude, cause)
+            assert kinds[-3] == "content_block_stop"
+            (block,) = final.content
+            assert block.type == "thinking"
+            assert (len(block.thinking.split()), block.signature) == (stream.at, "")
 
     @pytest.mark.parametrize("cause", CAUSES)
     def test_half_input_ends_in_an_error(self, claude: anthropic.Anthropic, raw: RawProvider, cause: Cause) -> None:
-        @given(st.integers(1, 60))
-        @examples(10)
-        def check(at: int) -> None:
-            made = events("messages", tools=MESSAGES_TOOLS, max_tokens=100)
-            stream = stopped("messages", made, at, cause)
-            if stream is None:
-                return
+        made = events("messages", tools=MESSAGES_TOOLS, max_tokens=100)
+        for stream in cuts("messages", made, cause, first=1):
             serve(raw, stream)
-            seen: list[str] = []
-            with (
-                claude.messages.stream(model="m", messages=QUESTION, max_tokens=12) as accumulated,
-                pytest.raises(anthropic.APIStatusError, match="budget_spent"),
-            ):
-                seen.extend(event.type for event in accumulated)
-            assert not {"content_block_stop", "message_delta", "message_stop"} & set(seen)
+            seen = raised(claude)
+            assert seen.count("content_block_start") == 1
+            assert "content_block_stop" not in seen
             assert len(raw.requests) == 1
-
-        check()
 
     def test_what_the_client_makes_of_half_input_that_ends_as_if_it_were_whole(
         self, claude: anthropic.Anthropic, raw: RawProvider
@@ -614,58 +738,54 @@ class TestMessages:
         assert block.type == "tool_use"
         assert block.input == {"paths": ["/data/tmp"]}
 
-    def test_a_call_that_was_held_back_whole_leaves_a_finish(
-        self, claude: anthropic.Anthropic, raw: RawProvider
-    ) -> None:
-        stream = stopped("messages", events("messages", tools=MESSAGES_TOOLS), 0, "limit")
-        assert stream is not None
-        serve(raw, stream)
-        with claude.messages.stream(model="m", messages=QUESTION, max_tokens=12) as accumulated:
-            final = accumulated.get_final_message()
-        assert (final.content, final.stop_reason) == ([], "max_tokens")
-
     @pytest.mark.parametrize("cause", CAUSES)
-    def test_between_two_blocks_no_block_is_ended_again(
+    def test_a_call_that_was_held_back_whole_leaves_a_finish(
         self, claude: anthropic.Anthropic, raw: RawProvider, cause: Cause
     ) -> None:
-        text, call = events("messages"), events("messages", tools=MESSAGES_TOOLS)
-        both = text[:-2] + [event | {"index": 1} for event in call[1:2] if event]
-        stream = stopped("messages", both, 12, cause)
-        assert stream is not None
-        serve(raw, stream)
-        with claude.messages.stream(model="m", messages=QUESTION, max_tokens=12) as accumulated:
-            kinds = [event.type for event in accumulated]
-            final = accumulated.get_final_message()
-        assert kinds.count("content_block_stop") == 1
-        assert (len(final.content), final.stop_reason) == (1, MESSAGES_REASON[cause])
+        serve(raw, stopped("messages", events("messages", tools=MESSAGES_TOOLS), 0, cause))
+        kinds, final = finished(claude, cause)
+        assert (kinds, final.content) == (["message_start", "message_delta", "message_stop"], [])
 
-    def test_a_whole_call_before_a_text_that_goes_on_stays_whole(
-        self, claude: anthropic.Anthropic, raw: RawProvider
+    @pytest.mark.parametrize("cause", CAUSES)
+    @pytest.mark.parametrize("before", ["text", "call"])
+    def test_between_two_blocks_no_block_is_ended_again(
+        self, claude: anthropic.Anthropic, raw: RawProvider, cause: Cause, before: str
     ) -> None:
-        call, text = events("messages", tools=MESSAGES_TOOLS, max_tokens=100), events("messages")
-        both = call[:-2] + [event | {"index": 1} for event in text[1:-2] if event]
-        texts = sum(event is not None and event["type"] == "content_block_delta" for event in call) + 1
-        stream = stopped("messages", both, texts + 2, "limit")
-        assert stream is not None
-        serve(raw, stream)
-        with claude.messages.stream(model="m", messages=QUESTION, max_tokens=12) as accumulated:
-            final = accumulated.get_final_message()
-        used, said = final.content
-        assert used.type == "tool_use"
-        assert used.input.keys() == {"city", "days"}  # type: ignore[attr-defined]
-        assert said.type == "text"
-        assert len(said.text.split()) == 2
-        assert final.stop_reason == "max_tokens"
-
-    def test_thinking_ends_with_a_reason(self, claude: anthropic.Anthropic, raw: RawProvider) -> None:
-        stream = stopped("messages", [events("messages")[0], *THINKING], 2, "limit")
-        assert stream is not None
-        serve(raw, stream)
-        with claude.messages.stream(model="m", messages=QUESTION, max_tokens=12) as accumulated:
-            final = accumulated.get_final_message()
+        call = events("messages", tools=MESSAGES_TOOLS, max_tokens=100)
+        first = (events("messages") if before == "text" else call)[:-2]
+        both = first + [event | {"index": 1} for event in call[1:2] if event]
+        serve(raw, stopped("messages", both, texts("messages", first), cause))
+        kinds, final = finished(claude, cause)
+        assert kinds.count("content_block_stop") == 1
         (block,) = final.content
-        assert block.type == "thinking"
-        assert (block.thinking, block.signature, final.stop_reason) == ("how high ", "", "max_tokens")
+        assert block.type == ("text" if before == "text" else "tool_use")
+
+    @pytest.mark.parametrize("cause", CAUSES)
+    def test_a_whole_call_before_a_text_that_goes_on_stays_whole(
+        self, claude: anthropic.Anthropic, raw: RawProvider, cause: Cause
+    ) -> None:
+        call = events("messages", tools=MESSAGES_TOOLS, max_tokens=100)[:-2]
+        both = call + [event | {"index": 1} for event in events("messages")[1:-2] if event]
+        before = texts("messages", call)
+        for stream in cuts("messages", both, cause, first=before):
+            serve(raw, stream)
+            _, final = finished(claude, cause)
+            used, said = final.content
+            assert used.type == "tool_use"
+            assert used.input.keys() == {"city", "days"}
+            assert said.type == "text"
+            assert len(said.text.split()) == stream.at - before
+
+    @pytest.mark.parametrize("cause", CAUSES)
+    def test_half_a_call_after_a_whole_one_ends_in_an_error(
+        self, claude: anthropic.Anthropic, raw: RawProvider, cause: Cause
+    ) -> None:
+        call = events("messages", tools=MESSAGES_TOOLS, max_tokens=100)[:-2]
+        both = call + [event | {"index": 1} for event in call[1:] if event]
+        for stream in cuts("messages", both, cause, first=texts("messages", call) + 1):
+            serve(raw, stream)
+            seen = raised(claude)
+            assert (seen.count("content_block_start"), seen.count("content_block_stop")) == (2, 1)
 
 
 # what holds for all
@@ -677,10 +797,11 @@ def test_an_answer_that_is_no_stream_has_no_ending() -> None:
     assert ROUTES["embeddings"].stop(stop, meter) is None
 
 
+@pytest.mark.parametrize("cause", CAUSES)
 @pytest.mark.parametrize("endpoint", PATHS)
-def test_a_stream_of_which_nothing_is_known_ends_in_an_error(endpoint: str) -> None:
+def test_a_stream_of_which_nothing_is_known_ends_in_an_error(endpoint: str, cause: Cause) -> None:
     route = ROUTES[endpoint]
-    stop = Stop("limit", Spent("no"), b"run_1", USED)
+    stop = Stop(cause, Spent("no"), b"run_1", USED)
     ending = route.stop(stop, Meter(endpoint, published("o200k_base"), limit=1 << 20))
     assert route.stream_error is not None
     assert ending == b": stopped by tidegate: budget_spent\n\n" + route.stream_error(stop.error, stop.run)
@@ -691,7 +812,6 @@ def test_a_stream_of_which_nothing_is_known_ends_in_an_error(endpoint: str) -> N
 def test_a_text_that_was_cut_inside_a_character_ends_as_any(endpoint: str, half: bytes) -> None:
     """Of an event that strict parsers refuse."""
     whole = stopped(endpoint, events(endpoint), 3, "limit")
-    assert whole is not None
     assert whole.meter.held_back is not None
     text = json.dumps(said_by(json.loads(whole.meter.held_back))).encode()
     spoilt = whole.meter.held_back.replace(text, b'"%b"' % half)
