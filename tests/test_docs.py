@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,13 +58,24 @@ def test_the_readme_s_policy_has_a_list_and_a_budget(tmp_path: Path) -> None:
     (tmp_path / "policy").mkdir()
     (tmp_path / "policy" / "models.rego").write_text(rules)
     client = pytest.importorskip("openai", reason="the openai client is absent")
-    with running(tmp_path / "gateway", f'[policy]\npath = "{tmp_path / "policy"}"\n') as gateway:
-        asked = client.OpenAI(base_url=f"{gateway.url}/v1", api_key="anything").chat.completions
-        assert asked.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "x"}]).choices
+    sent: list[object] = []
+    http = client.DefaultHttpxClient(event_hooks={"request": [sent.append]})
+    asked: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}]}
+    spending = asked | {"n": 8, "max_tokens": 10_000}  # 80 cents, all of which are used
+    dear = asked | {"n": 48, "max_tokens": 10_000}  # 4.80 dollars at most, and they are not left
+    with running(tmp_path / "gateway", f'[policy]\npath = "{tmp_path / "policy"}"\n') as gateway, http:
+        ask = client.OpenAI(base_url=f"{gateway.url}/v1", api_key="anything", http_client=http).chat.completions.create
+        assert ask(**asked | {"model": "gpt-4o-mini"}).choices
         with pytest.raises(client.PermissionDeniedError, match="`model_not_allowed`: `other` is not on the list"):
-            asked.create(model="other", messages=[{"role": "user", "content": "x"}])
-        with pytest.raises(client.RateLimitError, match=r"the budget `budget` of \$5 per day"):
-            asked.create(model="gpt-4o", n=64, max_tokens=10_000, messages=[{"role": "user", "content": "x"}])
+            ask(**asked | {"model": "other"})
+        assert ask(**spending).choices
+        with pytest.raises(client.RateLimitError, match=r"the budget `budget` of \$5 per day") as refused:
+            ask(**dear)
+    told, fields = refused.value.body, refused.value.response.headers
+    [left] = re.findall(r": \$([\d.]+) left, anew in [\dhms.]+$", told["message"])
+    assert float(left) == float(fields["x-tidegate-remaining"]) == pytest.approx(4.2, abs=0.001)
+    assert 0 < int(fields["retry-after"]) <= 24 * 60 * 60
+    assert len(sent) == 4, "a refused call was sent again"
 
 
 def test_the_tree_in_the_readme_exists() -> None:
