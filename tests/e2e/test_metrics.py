@@ -1,20 +1,25 @@
 """What /metrics says of calls is what the ledger says of them, also when workers were killed meanwhile."""
 
+import contextlib
 import os
 import shutil
 import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.e2e.governed import CHAT, body, governed
 from tests.e2e.ledgers import Said
-from tests.e2e.test_evidence import tracing
+from tests.e2e.test_evidence import tracing, with_small_buffer
 from tests.gateway import Gateway, chat, post, read_answer, running
+from tests.providers import until
 from tests.serve.test_metrics import Samples, eventually, scrape, value
-from tidegate.record.records import Outcome
+from tidegate.record.records import Gap, Intent, Outcome
 
 POLICY = """package tidegate.admission
 
@@ -112,6 +117,107 @@ def test_a_known_caller_s_calls_that_cannot_be_recorded_are_calls_that_failed(tm
         assert value(samples, "errors_total", code="unrecorded") == 5
         assert total(samples, "calls_total") == 7
         assert total(samples, "refused_requests_total") == 0
+
+
+TOKENS = {"name": "tokens", "measure": "tokens", "per": "total"}
+CASES: dict[str, dict[str, Any]] = {
+    "limited": {"limits": [TOKENS | {"max": 200}]},
+    "words": {"words": 12},
+    "overdrawn": {"limits": [TOKENS | {"max": 9000}]},
+    "helped": {"route": {"integration": "sick", "fallback": ["other"]}},
+    "lost": {"route": {"integration": "sick", "fallback": ["dead"]}},
+}
+STREAM = {"model": "simulated-pace-2+words-400", "stream": True}
+ASKED: list[tuple[str, int, dict[str, Any], int]] = [  # a case, how often, what is asked, the status of each answer
+    ("limited", 2, STREAM, 200),
+    ("words", 3, STREAM, 200),
+    ("overdrawn", 4, {"model": "simulated-words-100"}, 200),
+    ("helped", 5, {}, 200),
+    ("lost", 1, {}, 502),
+]
+
+
+def test_what_was_stopped_overdrawn_or_given_up_is_counted_as_the_ledger_has_it(tmp_path: Path) -> None:
+    with governed(tmp_path, CASES) as place:
+        for tag, count, more, status in ASKED:
+            for number in range(count):
+                told = place.ask(tag, CHAT, body(CHAT, number, **more), f"{tag}-{number}")
+                assert told.status == status, (tag, told)
+        samples = eventually(place.gateway, "calls_under_way", 0)
+    said = Said(tmp_path / "gateway" / ".tidegate")
+    outcomes = [record for record in said.records if isinstance(record, Outcome)]
+    stopped = Counter(record.stopped for record in outcomes if record.stopped)
+    assert stopped == {"limit": 2, "policy": 3}
+    given_up = Counter(
+        each.integration
+        for record in outcomes
+        for number, each in enumerate(record.attempts, 1)
+        if number < len(record.attempts) or each.error.startswith("upstream")
+    )
+    assert given_up == {"sick": 6, "dead": 1}
+    overdrawn = sum(record.overdraft for record in outcomes)
+    assert overdrawn == 4 + 2  # whole answers, and the events in whose place two streams were stopped
+    assert {why: value(samples, "stopped_streams_total", why=why) for why in stopped} == stopped
+    assert {name: value(samples, "failed_attempts_total", integration=name) for name in given_up} == given_up
+    assert value(samples, "overdrafts_total") == overdrawn
+    for name, count in (("stopped_streams_total", 5), ("failed_attempts_total", 7)):
+        assert total(samples, name) == count  # and nobody else has any
+
+
+@contextlib.contextmanager
+def no_flush(gateway: Gateway) -> Iterator[None]:
+    """The one worker's disk takes nothing meanwhile."""
+    [worker] = gateway.worker_pids()
+    traced = tracing(worker)
+    try:
+        yield
+    finally:
+        traced.terminate()
+        traced.communicate()
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is absent")
+def test_answers_that_waited_for_a_record_in_vain_are_counted(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        assert gateway.ask(post(chat())).status == 200
+        assert value(eventually(gateway, "calls_under_way", 0), "unrecorded_answers_total") == 0
+        with contextlib.ExitStack() as streams:
+            clients = [streams.enter_context(gateway.connect(30)) for _ in range(3)]
+            for client in clients:
+                client.sendall(post(chat("simulated-pace-40+words-40", stream=True)))
+                assert client.recv(4096).startswith(b"HTTP/1.1 200")
+            with no_flush(gateway):
+                for client in clients:
+                    came = b""
+                    while not came.endswith(b"0\r\n\r\n"):
+                        came += client.recv(4096)
+                    assert b'"code":"unrecorded"' in came
+                told = gateway.ask(post(chat()))
+                assert (told.status, told.code) == (503, "unrecorded")  # it has not waited
+        assert until(lambda: gateway.ask(post(chat())).status == 200)
+        eventually(gateway, "unrecorded_answers_total", 3)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is absent")
+def test_records_that_found_no_room_are_counted(tmp_path: Path) -> None:
+    calls = 400
+    settings = '[record]\naudit = "best_effort"\nevidence = "async"\n'
+    with running(tmp_path / "gateway", settings, env=with_small_buffer(tmp_path)) as gateway:
+        assert gateway.ask(post(chat())).status == 200  # whom it has not met yet, it could not name
+        assert value(scrape(gateway), "dropped_records_total") == 0
+        began = time.monotonic()
+        with no_flush(gateway), gateway.connect() as kept:
+            for _ in range(calls):
+                kept.sendall(post(chat()))
+                assert read_answer(kept).status == 200
+        seconds = time.monotonic() - began
+        time.sleep(3)  # until there is room, and it is said what is missing
+        dropped = value(scrape(gateway), "dropped_records_total")
+    said = Said(tmp_path / "gateway" / ".tidegate", complete=False)
+    there = sum(isinstance(record, Intent | Outcome) for record in said.records)
+    missing = sum(record.count for record in said.records if isinstance(record, Gap))
+    assert there + missing == 2 * (calls + 1)
+    assert 0 < missing <= dropped <= missing + seconds + 1  # what says so each second finds no room either
 
 
 def counters(samples: Samples) -> Samples:
