@@ -44,7 +44,7 @@ class Call:
         assert fields is not None
         self.model = fields.model
         self.stream = fields.stream is True
-        self.most = fields.output_limit
+        self.most = fields.output_limit or None  # to some servers 0 is no limit
         self.n = fields.n
 
 
@@ -88,8 +88,9 @@ Capture = Literal["full", "redacted", "digest", "none"]
 Evidence = Literal["async", "response", "strict"]
 Output = Annotated[int, Meta(ge=1, le=1_000_000_000, extra={"takes": "a whole number of tokens from 1 to 1e9"})]
 Window = Annotated[int, Meta(ge=1, le=1024 * 1024, extra={"takes": "a whole number of bytes from 1 to 1048576"})]
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Key = Annotated[
-    tuple[str | int | float | bool | None, ...],
+    tuple[str | Whole | float | bool | None, ...],
     Meta(max_length=16, extra={"takes": "an array of strings, numbers and booleans"}),
 ]
 Period = Annotated[

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -308,6 +309,23 @@ def test_a_worker_that_begins_without_policies_blocks_every_call(tmp_path: Path)
         assert json.loads(gateway.ask(post(chat())).body)["error"]["code"] == "policy_error"
         (place / "p.rego").write_text('package tidegate.admission\n\ndeny contains {"code": "new", "message": "m"}\n')
         heard(gateway, "is in force")
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is absent")
+def test_it_stays_when_no_process_can_be_made_for_a_while(tmp_path: Path) -> None:
+    with running(tmp_path, workers=2) as gateway:
+        command = ["strace", "-p", str(gateway.process.pid), "-e", "trace=clone,clone3,vfork"]
+        command += ["-e", "inject=clone,clone3,vfork:error=EAGAIN"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as traced:
+            assert traced.stderr is not None
+            if "attached" not in (line := traced.stderr.readline()):
+                pytest.skip(f"tracing is not allowed here: {line}")
+            os.kill(gateway.worker_pids()[0], signal.SIGKILL)
+            heard(gateway, "worker 0 cannot start: resource temporarily unavailable")
+            assert gateway.process.poll() is None
+            traced.terminate()
+        assert until(lambda: len(gateway.worker_pids()) == 2)
+        assert gateway.ask(post(chat())).status == 200
 
 
 def test_a_reader_of_its_output_may_leave(tmp_path: Path) -> None:

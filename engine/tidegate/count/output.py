@@ -54,7 +54,7 @@ class Output:
         if self._known:
             try:
                 self._known = self._note(msgspec.json.decode(data, type=_Event), at) and self._size() <= LONGEST
-            except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
                 self._known = False
             if not self._known:
                 self._items, self._open, self._parts, self._part = {}, None, {}, None

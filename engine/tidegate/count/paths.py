@@ -222,7 +222,7 @@ def opening(data: bytes) -> bytes | None:
     """
     try:
         members = msgspec.json.decode(data, type=_Opening).response
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     kept = msgspec.json.encode({name: value for name, value in members.items() if len(bytes(value)) <= LONGEST_MEMBER})
     return kept if len(kept) <= LONGEST_OPENING else None

@@ -15,7 +15,7 @@ def decoded(data: bytes, shape: type[Document]) -> Document | None:
     """A document; None for one that is not what providers send. Nothing is known then, and what was counted stands."""
     try:
         return msgspec.json.decode(data, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -12,6 +12,7 @@ from tidegate.errors import UpstreamMalformed
 from tidegate.forward._answer import AnswerHead, scan
 from tidegate.forward.fields import KEPT, LIMITS
 
+DIGITS: Final = 18  # of a length
 INTERIM_LIMIT: Final = 8  # 1xx answers before the answer; 103 is the only one a provider would send
 
 
@@ -80,6 +81,8 @@ def _head(status: int, http10: bool, fields: list[tuple[bytes, bytes]], size: in
     for spelt, value in fields:
         name = spelt.lower()
         if name == b"content-length":
+            if len(value) > DIGITS:
+                raise UpstreamMalformed("the upstream's answer has no length that could be")
             length = int(value)
         elif name == b"transfer-encoding":
             if value.lower() != b"chunked" or chunked:

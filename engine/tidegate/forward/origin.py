@@ -177,7 +177,7 @@ class Origin:
             return self._addresses
         try:
             found = await self.clock.loop.getaddrinfo(self.host, self.port, type=1)
-        except OSError:
+        except (OSError, UnicodeError):  # no such name, or none that could be
             raise UpstreamUnreachable(f"the name `{self.host}` does not resolve") from None
         addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
         for address in addresses:

@@ -25,11 +25,13 @@ cdef class Relay:
     cdef list _pieces, _withheld
     cdef Py_ssize_t _held
     cdef int _waits
-    cdef bint _chunked, _begun, _sent, _paused
+    cdef bint _chunked, _begun, _sent, _paused, _unsure
     cdef double _left_at, _spoke
 
     cpdef bint start(self, AnswerHead head) except -1
     cpdef receive(self, bytes payload, bint done)
+    cdef _receive(self, bytes payload, bint done)
+    cdef _flow(self)
     cdef _stream(self, Framer events, bytes payload, bint done)
     cdef _stop(self, error, bytes passed)
     cdef _write_stream(self, client, bytes events, bint done)

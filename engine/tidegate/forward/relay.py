@@ -155,6 +155,7 @@ class Relay:
         self._clock = clock
         self._head: AnswerHead | None = None
         self._events: Framer | None = None
+        self._unsure = False  # whether it is a stream
         self._pieces: list[bytes] = []
         self._held = 0
         self._begun = False  # the answer's head is written, or waits to be
@@ -177,14 +178,35 @@ class Relay:
                 return False
             self.upstream = upstream
         self._head = head
-        if head.events:
-            self._events = self._course.streams()
-            self._chunked = self._client is not None and self._client.http11
-            self._spoke = self._clock.now
+        if self.call.fields is not None:  # else it is a list that was asked for
+            if head.events:
+                self._flow()
+            else:
+                self._unsure = self.call.stream and head.status < 300
         return True
+
+    def _flow(self) -> None:
+        """The answer is a stream."""
+        self._events = self._course.streams()
+        self._chunked = self._client is not None and self._client.http11
+        self._spoke = self._clock.now
 
     def receive(self, payload: bytes, done: bool) -> None:
         """Bytes of the body; `done` with the last ones."""
+        try:
+            self._receive(payload, done)
+        except BaseException:  # ours to mend: the call must have an end all the same
+            if not self.over:
+                if self.upstream is not None:
+                    self.upstream.abort()
+                self.fail(TidegateError("the gateway could not read the answer; this is a bug in it"))
+            raise
+
+    def _receive(self, payload: bytes, done: bool) -> None:
+        if self._unsure and payload:  # a client that asked for a stream reads one under whatever type it comes
+            self._unsure = False
+            if payload.lstrip()[:1] != b"{":
+                self._flow()
         if self._events is not None:
             self._stream(self._events, payload, done)
         elif done and not self._held and not self._begun:

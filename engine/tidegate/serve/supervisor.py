@@ -175,23 +175,46 @@ class Supervisor:
         try:
             epoch = 0 if slot.number is None else self._ledger.new_epoch()
         except OSError as error:
-            say(f"{slot.name} cannot start: its journal has no epoch: {(error.strerror or '').lower()}")
-            slot.start_at = time.monotonic() + BACKOFF_MOST
+            self._put_off(slot, f"its journal has no epoch: {(error.strerror or '').lower()}")
             return
-        ours, theirs = pair()
+        try:
+            ours, theirs = pair()
+        except OSError as error:
+            self._put_off(slot, (error.strerror or "").lower())
+            return
         if slot.number is not None:
             self._board.beat(slot.number)
         self._keys.check(time.monotonic())
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            ours.close()
+            theirs.close()
+            self._put_off(slot, (error.strerror or "").lower())
+            return
         if pid == 0:
             self._become(slot, epoch, ours, theirs)
         theirs.close()
-        slot.pid, slot.pidfd, slot.channel = pid, os.pidfd_open(pid), ours
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError as error:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            ours.close()
+            slot.left = slot.number is not None
+            self._put_off(slot, (error.strerror or "").lower())
+            return
+        slot.pid, slot.pidfd, slot.channel = pid, pidfd, ours
         slot.started, slot.ready = time.monotonic(), False
         self._selector.register(slot.pidfd, selectors.EVENT_READ, lambda: self._ended(slot))
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._hear(slot))
+
+    def _put_off(self, slot: Slot, why: str) -> None:
+        say(f"{slot.name} cannot start: {why}")
+        slot.failures += 1
+        slot.start_at = time.monotonic() + min(BACKOFF_FIRST * 2**slot.failures, BACKOFF_MOST)
 
     def _become(self, slot: Slot, epoch: int, ours: Channel, theirs: Channel) -> None:
         """In the child: lets go of what is the supervisor's, works, and never returns."""
@@ -339,7 +362,11 @@ class Supervisor:
         if settings.policy == self._settings.policy:
             self._use(settings, registry, prices)
             return
-        checking = self._checking = self._check(settings)
+        try:
+            checking = self._checking = self._check(settings)
+        except OSError as error:
+            self._refuse(f"the policies could not be checked: {(error.strerror or '').lower()}")
+            return
         checked = lambda: self._checked(checking, settings, registry, prices)  # noqa: E731
         self._selector.register(checking.fileno(), selectors.EVENT_READ, checked)
 

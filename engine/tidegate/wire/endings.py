@@ -84,7 +84,7 @@ def members(data: bytes | None) -> dict[str, Raw] | None:
         return None
     try:
         return msgspec.json.decode(data, type=dict[str, Raw])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _sound_members(data)
 
 

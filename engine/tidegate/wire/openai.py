@@ -172,7 +172,8 @@ class Chat(Streaming, frozen=True, kw_only=True):
     @property
     def output_limit(self) -> int | None:
         one, other = self.max_completion_tokens, self.max_tokens
-        return one if other is None else other if one is None else max(one, other)  # servers differ in which one wins
+        # servers differ in which one wins, and to some of them 0 is no limit
+        return one if other is None else other if one is None else max(one, other) if one and other else 0
 
 
 class Completion(Streaming, frozen=True, kw_only=True):

@@ -50,7 +50,7 @@ def _lowered(body: bytes, most: int, names: tuple[bytes, ...], missing: bytes | 
         value = None if span is None else msgspec.json.decode(body[slice(*span)], type=int | None)
         if span is not None and value is not None:
             stated = True
-            if value > most:
+            if not 0 < value <= most:  # to some servers 0 is no limit
                 edits.append((*span, b"%d" % most))
     if stated or missing is None:
         return tuple(edits)
