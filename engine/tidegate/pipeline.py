@@ -16,6 +16,8 @@ from asyncio import Future, get_running_loop
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
+from resource import RLIMIT_NOFILE, getrlimit
+from typing import Final
 
 from tidegate.accept._head import Request
 from tidegate.accept.connection import Connection
@@ -66,6 +68,14 @@ class Snapshot:
         return Call(run, route, request.headers, request.query, request.body, reader.read(request.body))
 
 
+SPARE: Final = 64  # open files that are no connections
+
+
+def _affordable() -> int:
+    """Connections for which there are files: a call takes two, one to its client and one to its provider."""
+    return max(1, (getrlimit(RLIMIT_NOFILE)[0] - SPARE) // 2)
+
+
 class Pipeline:
     """One worker's path."""
 
@@ -95,7 +105,7 @@ class Pipeline:
         """Puts other settings in force from the next request on; calls under way keep theirs."""
         self.snapshot = snapshot
         self.limits = snapshot.settings.accept
-        self._most = snapshot.settings.serve.connections
+        self._most = min(snapshot.settings.serve.connections, _affordable())
 
     # the path of a call
 

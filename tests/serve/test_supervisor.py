@@ -174,6 +174,13 @@ def listening(pid: int) -> set[int]:
     return {int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and row[9] in held}
 
 
+def test_it_opens_as_many_files_as_it_may(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        limits = Path(f"/proc/{gateway.worker_pids()[0]}/limits").read_text().splitlines()
+        (soft, hard) = next(line.split()[3:5] for line in limits if line.startswith("Max open files"))
+        assert soft == hard
+
+
 def test_calls_go_before_the_ledger_and_most_before_a_ledger_that_keeps_up(tmp_path: Path) -> None:
     with running(tmp_path) as gateway:
         assert gateway.ask(post(chat())).status == 200

@@ -10,6 +10,7 @@ Signals: HUP reloads the settings, TERM and INT drain and exit 0, a second one o
 import fcntl
 import gc
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -67,6 +68,8 @@ class Slot:
 
 def run(settings: Settings, reload: Callable[[], Settings]) -> None:
     """Serves until a signal ends it."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # shells and service managers begin with 1024
     Supervisor(settings, reload).run()
 
 
