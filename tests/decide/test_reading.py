@@ -138,7 +138,7 @@ def test_what_a_chat_says() -> None:
 
 SAID = {
     "completion": [("user", "a"), ("user", "b")],
-    "tokens as a prompt": [("user", None)] * 3,
+    "tokens as a prompt": [("user", None)],
     "embedding": [("user", "text")],
     "responses": [("system", "be brief"), ("user", "hi")],
     "messages": [("system", "s"), ("user", "q")],
@@ -150,6 +150,69 @@ SAID = {
 def test_every_dialects_messages(name: str, said: list[tuple[str, str | None]]) -> None:
     messages = document(CALLS[name], CALLER, ESTIMATE, NS)["request"]["messages"]
     assert [(message["role"], message["text"]) for message in messages] == said
+
+
+X = "project HALCYON"
+BLOCK = {"type": "text", "text": X}
+TOLD: list[tuple[str, dict[str, Any]]] = [
+    ("chat.completions", {"messages": [{"role": "user", "content": ["a", X]}]}),
+    ("chat.completions", {"messages": [{"role": "assistant", "refusal": X}]}),
+    ("chat.completions", {"messages": [{"role": "assistant", "content": [{"type": "refusal", "refusal": X}]}]}),
+    ("chat.completions", {"messages": [{"tool_calls": [{"id": "1", "function": {"name": "x", "arguments": X}}]}]}),
+    ("chat.completions", {"messages": [{"tool_calls": [{"id": "1", "custom": {"name": "x", "input": X}}]}]}),
+    ("chat.completions", {"messages": [{"function_call": {"name": "x", "arguments": X}}]}),
+    ("chat.completions", {"messages": [{"role": "user", "name": X, "content": "hi"}]}),
+    ("chat.completions", {"messages": [{"role": "assistant", "content": "a", "reasoning_content": X}]}),
+    ("completions", {"prompt": "a", "suffix": X}),
+    ("completions", {"prompt": [1, {"role": "user", "content": X}]}),
+    ("responses", {"input": [{"type": "function_call_output", "call_id": "1", "output": X}]}),
+    ("responses", {"input": [{"type": "function_call_output", "call_id": "1", "output": [BLOCK]}]}),
+    ("responses", {"input": [{"type": "custom_tool_call_output", "call_id": "1", "output": X}]}),
+    ("responses", {"input": [{"type": "function_call", "call_id": "1", "name": "x", "arguments": X}]}),
+    ("responses", {"input": [{"type": "reasoning", "summary": [{"type": "summary_text", "text": X}]}]}),
+    ("responses", {"input": "a", "prompt": {"id": "p", "variables": {"id": X}}}),
+    ("messages", {"messages": [], "system": [BLOCK]}),
+    ("messages", {"messages": [{"content": [{"type": "tool_result", "tool_use_id": "1", "content": X}]}]}),
+    ("messages", {"messages": [{"content": [{"type": "tool_result", "tool_use_id": "1", "content": [BLOCK]}]}]}),
+    ("messages", {"messages": [{"content": [{"type": "tool_use", "id": "1", "input": {"url": [X]}}]}]}),
+    ("messages", {"messages": [{"content": [{"type": "document", "source": {"type": "text", "data": X}}]}]}),
+    ("messages", {"messages": [{"content": [{"type": "document", "source": {"content": [BLOCK]}}]}]}),
+    ("messages", {"messages": [{"content": [{"type": "document", "context": X}]}]}),
+    ("messages", {"messages": [{"content": [{"type": "search_result", "title": "a", "content": [BLOCK]}]}]}),
+    ("messages", {"messages": [{"content": [{"type": "thinking", "thinking": X, "signature": "s"}]}]}),
+]
+
+
+@pytest.mark.parametrize(("endpoint", "body"), TOLD)
+def test_every_text_that_a_model_is_told_is_in_a_message(endpoint: str, body: dict[str, Any]) -> None:
+    given = call(endpoint, model="m", **body)
+    said = document(given, CALLER, ESTIMATE, NS)["request"]["messages"]
+    assert any(X in (message["text"] or "").split("\n") for message in said)
+    for message in said:
+        assert all(part["text"] in message["text"] for part in message["parts"] if part["text"] is not None)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"}},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
+        {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}},
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+        {"type": "file", "file": {"file_id": "f"}},
+        {"type": "redacted_thinking", "data": "AAAA"},
+    ],
+)
+def test_what_is_no_text_is_not_taken_for_one(part: dict[str, Any]) -> None:
+    given = call("chat.completions", model="m", messages=[{"role": "user", "content": [part]}])
+    (message,) = document(given, CALLER, ESTIMATE, NS)["request"]["messages"]
+    assert message == {"role": "user", "text": None, "parts": [{"type": part["type"], "text": None}]}
+
+
+def test_tools_have_their_names_in_every_form() -> None:
+    offered = [{"type": "function", "function": {"name": "a"}}, {"type": "custom", "custom": {"name": "b"}}]
+    given = call("chat.completions", model="m", messages=[], tools=[*offered, {"name": "c"}], functions=[{"name": "d"}])
+    assert [tool["name"] for tool in document(given, CALLER, ESTIMATE, NS)["request"]["tools"]] == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize("metadata", ["x", None, [1], 5])

@@ -115,6 +115,15 @@ GOOD = [
 ]
 
 
+def test_more_values_than_a_policy_could_look_at_are_refused() -> None:
+    body = b'{"a":[%b1]}' % (b"1," * 499_997)
+    assert check(body, CALL, DEPTH) is None
+    fault = check(body.replace(b"1]", b"1,1]"), CALL, DEPTH)
+    assert fault is not None
+    assert fault.kind == "values"
+    assert "more than 500000 values" in fault.explain()
+
+
 @pytest.mark.parametrize(("body", "note"), GOOD, ids=[note for _, note in GOOD])
 def test_good_bodies_pass(body: bytes, note: str) -> None:
     assert agree(body) is None

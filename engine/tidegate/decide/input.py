@@ -89,14 +89,20 @@ class Part(Told, frozen=True):
     """One part of a message's content."""
 
     type: Annotated[Text, Meta(description="such as `text` or `image_url`")] = None
-    text: Annotated[Text, Meta(description="its text")] = None
+    text: Annotated[Text, Meta(description="its text, also that of what is in it")] = None
 
 
 class Message(Told, frozen=True):
     """One message. A plain prompt, and each input of an embedding, is a message of role `user`."""
 
     role: Annotated[Text, Meta(description="such as `system`, `user`, `assistant` or `tool`")] = None
-    text: Annotated[Text, Meta(description="all of its text; null where it has none")] = None
+    text: Annotated[
+        Text,
+        Meta(
+            description="all of its text, a line for each piece: of its parts, of calls of tools and their results, of"
+            " thoughts; null where it has none, as prompts of tokens, images, sound and files have none"
+        ),
+    ] = None
     parts: Annotated[list[Part], Meta(description="its parts, where the content is a list")] = []
 
 

@@ -17,7 +17,14 @@ from tidegate.rego.generate.typed import Known, Part, Read, Record
 PARAMETERS: Final = ("call", "caller", "estimate", "ns", "integration", "limits")
 HOUR: Final = 3_600_000_000_000
 DAY: Final = 24 * HOUR
-JOINED: Final = "\n"  # between the texts of a message's parts
+JOINED: Final = "\n"  # between the texts of a message
+# Fields of a message whose texts say nothing to a model
+MARKS: Final = frozenset(
+    ("role", "type", "id", "tool_call_id", "tool_use_id", "call_id", "item_id", "status", "detail")
+)
+DATA: Final = frozenset(("image_url", "url", "input_audio", "file_data", "file_id", "signature", "encrypted_content"))
+NO_TEXT: Final = MARKS | DATA | {"cache_control", "media_type", "format"}
+FREE: Final = frozenset(("input", "variables", "arguments"))
 
 
 def rfc3339(ns: int) -> str:
@@ -26,18 +33,17 @@ def rfc3339(ns: int) -> str:
 
 def messages(call: Call) -> list[dict[str, Any]]:
     """What is said to the model, whatever the dialect calls it, oldest first."""
-    found: list[dict[str, Any]] = []
-    for name in ("system", "instructions"):
+    found = [
+        _message("system", {"content": content})
+        for content in (_field(call, "system"), _field(call, "instructions"))
+        if content is not None
+    ]
+    for name in ("messages", "prompt", "suffix", "input"):
         content = _field(call, name)
-        if content is not None:
-            found.append(_message("system", content))
-    for name in ("messages", "prompt", "input"):
-        content = _field(call, name)
-        for said in content if isinstance(content, list) else [] if content is None else [content]:
-            if isinstance(said, dict):
-                found.append(_message(said.get("role"), said.get("content")))
-            else:
-                found.append(_message("user", said))
+        if isinstance(content, list) and not (content and isinstance(content[0], int)):  # else it is one, of tokens
+            found += map(_said, content)
+        elif content is not None:
+            found.append(_said(content))
     return found
 
 
@@ -49,27 +55,50 @@ def _field(call: Call, name: str) -> Any:
     return content if isinstance(content, str) else None
 
 
-def _message(role: object, content: object) -> dict[str, Any]:
+def _said(said: Any) -> dict[str, Any]:
+    return _message(said.get("role"), said) if isinstance(said, dict) else _message("user", {"content": said})
+
+
+def _message(role: object, said: dict[str, Any]) -> dict[str, Any]:
+    content = said.get("content")
     parts = [_part(part) for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-    texts = [part["text"] for part in parts if part["text"] is not None]
-    text = content if isinstance(content, str) else JOINED.join(texts) if texts else None
-    return {"role": role if isinstance(role, str) else None, "text": text, "parts": parts}
+    return {"role": role if isinstance(role, str) else None, "text": _text(said), "parts": parts}
 
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:
-    kind, text = part.get("type"), part.get("text")
-    return {"type": kind if isinstance(kind, str) else None, "text": text if isinstance(text, str) else None}
+    kind = part.get("type")
+    return {"type": kind if isinstance(kind, str) else None, "text": _text(part)}
+
+
+def _text(said: dict[str, Any]) -> str | None:
+    texts: list[str] = []
+    _gather(said, texts, False)
+    return JOINED.join(texts) if texts else None
+
+
+def _gather(value: object, texts: list[str], free: bool) -> None:
+    """Every text in a value. Of a `free` one, such as a tool's input, nobody knows what its fields mean."""
+    if isinstance(value, str):
+        texts.append(value)
+    elif isinstance(value, list):
+        for each in value:
+            _gather(each, texts, free)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if free or not (key in NO_TEXT or (key == "data" and value.get("type") != "text")):
+                _gather(each, texts, free or key in FREE)
 
 
 def tools(call: Call) -> list[dict[str, Any]]:
     """The tools on offer. A function tool is known by its function's name."""
-    offered = _field(call, "tools")
     found = []
-    for tool in offered if isinstance(offered, list) else []:
-        function = tool.get("function") if isinstance(tool, dict) else None
-        named = function if isinstance(function, dict) else tool
-        name = named.get("name") if isinstance(named, dict) else None
-        found.append({"name": name if isinstance(name, str) else None})
+    for field in ("tools", "functions"):
+        offered = _field(call, field)
+        for tool in offered if isinstance(offered, list) else []:
+            inside = (tool.get("function"), tool.get("custom")) if isinstance(tool, dict) else ()
+            named = next((each for each in inside if isinstance(each, dict)), tool)
+            name = named.get("name") if isinstance(named, dict) else None
+            found.append({"name": name if isinstance(name, str) else None})
     return found
 
 

@@ -1,7 +1,7 @@
 from collections.abc import Mapping
 from typing import Literal, final
 
-_Kind = Literal["syntax", "utf8", "depth", "duplicate", "case", "not_object"]
+_Kind = Literal["syntax", "utf8", "depth", "duplicate", "case", "not_object", "values"]
 
 @final
 class Shape:

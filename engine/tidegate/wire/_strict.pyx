@@ -96,14 +96,15 @@ cdef extern from *:
 
 cdef enum:
     DEPTH = 512  # the deepest nesting that may be asked for; settings allow no more
+    VALUES = 500_000  # the most in one body: each that a policy looks at takes some hundred bytes and a microsecond
     SCAN = 16  # so many keys of an object are compared one by one
     INLINE = 128  # so many keys of open objects need no allocation
     END = 0xFFFFFFFF  # no character: the closing quote
 
 cdef enum Kind:
-    SYNTAX, UTF8, TOO_DEEP, DUPLICATE, CASE, NOT_OBJECT, NO_MEMORY
+    SYNTAX, UTF8, TOO_DEEP, DUPLICATE, CASE, NOT_OBJECT, TOO_MANY, NO_MEMORY
 
-cdef tuple KINDS = ("syntax", "utf8", "depth", "duplicate", "case", "not_object")
+cdef tuple KINDS = ("syntax", "utf8", "depth", "duplicate", "case", "not_object", "values")
 
 cdef uint64_t LOWER = 0x2020202020202020u
 # callers choose their keys; without these two they cannot choose keys whose hashes collide
@@ -129,6 +130,7 @@ cdef struct Walk:
     uint32_t capacity
     int depth
     int limit
+    int left  # values that may still come
     int place  # of the key that passed last, among the governed names of its object; -1: it is none of them
     Spans *spans
     # the fault
@@ -516,6 +518,9 @@ cdef Text pass_document(Walk *w, Names *names) noexcept nogil:
     while True:
         # a value begins at p, and `names` governs it
         c = p[0]
+        w.left -= 1
+        if w.left < 0:
+            return fail(w, TOO_MANY, NULL, p)
         if w.depth == 1 and 0 <= w.place < PLACES:
             place = w.place
             w.spans.start[place] = <uint32_t>(p - w.start)
@@ -578,6 +583,7 @@ cdef void begin(Walk *w, bytes body, int depth, Spans *spans) noexcept:
     w.capacity = INLINE
     w.depth = 0
     w.limit = depth
+    w.left = VALUES
     w.spans = spans
     spans.found = 0
 
@@ -675,6 +681,8 @@ cdef Fault fault_of(Walk *w):
             name = w.name.text[: w.name.length].decode("ascii")
             reason = f"key `{shown(key)}` differs from `{name}` only by case"
         return Fault(KINDS[w.kind], position - 1, key, reason)  # at the opening quote
+    if w.kind == TOO_MANY:
+        return Fault("values", position, "", f"more than {VALUES} values")
     if w.kind == TOO_DEEP:
         return Fault("depth", position, "", f"nested deeper than {w.limit}")
     reason = w.reason.decode("ascii")

@@ -194,6 +194,7 @@ class Responses(Governed, frozen=True, kw_only=True):
     """POST /v1/responses"""
 
     input: Messages | UnsetType = UNSET
+    prompt: Raw | UnsetType = UNSET  # one that is kept at the provider, and what is put into it
     instructions: str | None = None
     tools: Tools | UnsetType = UNSET
     tool_choice: Chosen | UnsetType = UNSET
