@@ -315,6 +315,10 @@ def test_the_items_of_responses() -> None:
     shape = {"format": {"type": "json_schema", "name": "a", "schema": {"type": "object"}}}
     assert count("responses", input="hi", text=shape).tokens == 8 + tokens('{"type": "object"}')
     assert count("responses", input="hi", previous_response_id="resp_1").others == 1, "what is kept cannot be counted"
+    put_in = {"id": "pmpt_1", "variables": {"place": "the harbour of a small town by the sea"}}
+    assert count("responses", input="hi", prompt=put_in).others == 1, "nor is a prompt that is kept"
+    assert count("responses", input="hi", prompt=put_in).tokens > count("responses", input="hi").tokens + 9
+    assert count("responses", input="hi", prompt=None) == count("responses", input="hi")
     assert count("responses", input="hi").kind == "estimated", "nobody published how responses are framed"
 
 

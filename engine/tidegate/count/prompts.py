@@ -73,6 +73,7 @@ COUNTED: Final[dict[str, dict[str, Counted]]] = {
         "tools": tools.tools,
         "tool_choice": tools.tool_choice,
         "text": tools.response_format,
+        "prompt": openai.template,
         "previous_response_id": openai.kept,
         "conversation": openai.kept,
     },

@@ -221,6 +221,13 @@ def _item(tally: Tally, json: Raw) -> None:
             tally.unknown(json)
 
 
+def template(tally: Tally, prompt: Raw) -> None:
+    """A prompt that only the provider has, and what is put into it, as it is written."""
+    if bytes(prompt) != b"null":
+        kept(tally, prompt)
+        tally.as_written(prompt)
+
+
 def kept(tally: Tally, reference: object) -> None:
     """An earlier part of the conversation that only the provider has: it is not in the count."""
     if reference is not None:
