@@ -62,17 +62,21 @@ class Following:
 
     def __init__(self, gateway: Gateway, *more: str) -> None:
         command = [sys.executable, "-m", "tidegate", "tail", "--config", str(gateway.file), *more]
-        self.process = subprocess.Popen(
-            command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        self.process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self._patience = 20.0
+        self._came = b""  # several lines may come at once
 
     def line(self) -> str:
         """The next line."""
         assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], self._patience)
-        assert ready, "nothing comes"
-        return self.process.stdout.readline()
+        while b"\n" not in self._came:
+            ready, _, _ = select.select([self.process.stdout], [], [], self._patience)
+            assert ready, "nothing comes"
+            new = os.read(self.process.stdout.fileno(), 65536)
+            assert new, f"it ended: {self._came!r}"
+            self._came += new
+        line, _, self._came = self._came.partition(b"\n")
+        return line.decode()
 
     def record(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.line())
@@ -83,7 +87,7 @@ class Following:
         self.process.send_signal(signal.SIGINT)
         said, _ = self.process.communicate(timeout=20)
         assert self.process.returncode == 130
-        return said
+        return (self._came + said).decode()
 
 
 @contextlib.contextmanager

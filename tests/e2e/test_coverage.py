@@ -32,10 +32,10 @@ PERIODS: dict[str, tuple[str | None, ...]] = {
 }
 KINDS = [(measure, per) for measure, periods in PERIODS.items() for per in periods]
 OUTCOMES = ("allowed", "denied", "blocked", "throttled", "warned")
-PROMPTS: dict[str, Callable[[int], dict[str, Any]]] = {
-    "prompt": lambda number: {"prompt": tokens(number, length=LONG)},
-    "input": lambda number: {"input": f"{number} " + "tide " * LONG},
+PROMPTS: dict[str, Callable[[int], dict[str, Any]]] = {  # a Responses call has a `prompt` too, but a kept one
     "messages": lambda number: {"messages": [{"role": "user", "content": f"{number} " + "tide " * LONG}]},
+    "input": lambda number: {"input": f"{number} " + "tide " * LONG},
+    "prompt": lambda number: {"prompt": tokens(number, length=LONG)},
 }
 
 
@@ -82,9 +82,9 @@ class Case(NamedTuple):
                 f"{self.route.method.decode()} {self.route.path.decode()} HTTP/1.1\r\nHost: g\r\n{fields}\r\n".encode()
             )
         body: dict[str, Any] = {"model": "simulated-words-9"}
-        for name, made in PROMPTS.items():
-            if name in self.route.body.__struct_fields__:
-                body |= made(number)
+        prompted = next((made for name, made in PROMPTS.items() if name in self.route.body.__struct_fields__), None)
+        if prompted is not None:
+            body |= prompted(number)
         if self.route.endpoint == "messages":
             body["max_tokens"] = 20
         if self.stream:

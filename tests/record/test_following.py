@@ -8,7 +8,7 @@ import pytest
 
 from tests.record.journals import ledger, records, sequenced, write
 from tidegate import Ledger
-from tidegate.record import following
+from tidegate.record import following, segments
 from tidegate.record._journal import Journal
 from tidegate.record.following import Follower, waiting
 from tidegate.record.layout import Layout
@@ -182,3 +182,24 @@ def test_what_waits_is_read_from_segments_and_from_memory(layout: Layout, tmp_pa
     assert places(list(waiting(layout, memory))) == expected((3, 7, 500))
     assert journal.close()
     assert places(list(waiting(layout, memory))) == expected((3, 7, 500))
+
+
+def test_what_becomes_durable_while_it_is_looked_for_is_there(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Segments have nothing of it yet when they are read; then it leaves the memory."""
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    journal = Journal(layout.journal, 3, 7, memory=memory)
+    read = segments.read
+
+    def meanwhile(path: Path) -> segments.Segment:
+        found = read(path)
+        assert journal.drain(10)
+        return found
+
+    monkeypatch.setattr(segments, "read", meanwhile)
+    for seq, each in enumerate(records(3, 7, 50), 1):
+        assert journal.append(each) == seq
+        assert places(list(waiting(layout, memory))) == expected((3, 7, seq))
+    assert journal.close()

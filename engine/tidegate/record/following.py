@@ -7,7 +7,7 @@ lost. Nothing is locked and nothing written: a writer cannot tell that it is fol
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -111,6 +111,7 @@ def waiting(places: Places, memory: Path | None = None) -> Iterator[Record | Unk
     memory. A segment that goes meanwhile is in the log by then.
     """
     for worker, epoch in sorted({(name.worker, name.epoch) for name, _ in segments.listing(places.journal)}):
+        after, memories = _in_memory(places, memory, worker, epoch)  # before segments: what becomes durable is in both
         last = 0
         for _, path in segments.listing(places.journal, worker, epoch):
             try:
@@ -121,12 +122,13 @@ def waiting(places: Places, memory: Path | None = None) -> Iterator[Record | Unk
                 if seq > last:
                     last = seq
                     yield from _decoded(leaf)
-        yield from _in_memory(places, memory, worker, epoch, last)
+        for seq, leaf in enumerate(memories, after + 1):
+            if seq > last:
+                yield from _decoded(leaf)
 
 
-def _in_memory(
-    places: Places, memory: Path | None, worker: int, epoch: int, last: int
-) -> Iterator[Record | Unknown]:  # fmt: skip
+def _in_memory(places: Places, memory: Path | None, worker: int, epoch: int) -> tuple[int, Sequence[bytes]]:
+    """What a journal's ring has that is not durable, and the last record that is."""
     for folder in (memory, places.journal):
         path = ring.path_of(folder, worker, epoch) if folder is not None else None
         if path is None:
@@ -136,12 +138,9 @@ def _in_memory(
             data = ring.entries(path, said) if said is not None else b""
         except OSError:
             continue
-        if said is None:
-            continue
-        found = segments.scan(data, 0, said.durable + 1, segments.key_of(worker, epoch))  # what moved on is no entry
-        for seq, leaf in enumerate(found.records, said.durable + 1):
-            if seq > last:
-                yield from _decoded(leaf)
+        if said is not None:  # what moved on meanwhile is no entry
+            return said.durable, segments.scan(data, 0, said.durable + 1, segments.key_of(worker, epoch)).records
+    return 0, ()
 
 
 def _known(places: Places) -> tuple[Positions, int]:
