@@ -42,7 +42,7 @@ cdef class Run(Framer):
     cdef dict _document
     cdef object _standings
     cdef long long _covered, _ahead, _ask_at
-    cdef bint _judged
+    cdef long long _judged
 
     @cython.locals(price=Price)
     cpdef metered(self, Metering metering, str integration, str prices)

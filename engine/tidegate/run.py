@@ -100,7 +100,7 @@ class Run(Framer):
         self._covered = ENDLESS  # tokens of the answer that are held
         self._ahead = 0  # so many before their end more are held
         self._ask_at = ENDLESS  # tokens of the answer at which the policy is asked again
-        self._judged = False
+        self._judged = -1  # bytes of a stream's text that the policy has judged; none yet
 
     # before the call leaves
 
@@ -372,12 +372,14 @@ class Run(Framer):
         return self._judge(text, None) if text is not None else self.unjudged()
 
     def judge_stream(self, done: bool) -> TidegateError | None:
-        """Of a stream, as soon as the event that ends it has come, or it has ended without one."""
+        """Of a stream, as soon as the event that ends it has come, or it has ended without one; and again where text
+        comes after that.
+        """
         meter = self.meter
         assert meter is not None
-        if self._judged or not (done or meter.done):
+        if not (done or meter.done) or meter.size == self._judged:
             return None
-        self._judged = True
+        self._judged = meter.size
         if meter.size > self._rules.text:
             return self.unjudged()
         return self._judge(meter.tail, next(iter(meter.finish.values()), None))

@@ -17,7 +17,7 @@ NAMES = (
     "index", "content", "text", "delta", "choices", "type", "usage", "error", "name", "arguments", "refusal",
     "reasoning", "reasoning_content", "tool_calls", "function", "finish_reason", "output_index", "content_index",
     "summary_index", "item", "response", "status", "thinking", "partial_json", "stop_reason", "content_block",
-    "message", "x_groq", "id",
+    "message", "x_groq", "id", "custom", "input",
     "obfuscation", "contents", "Index", "", "logprobs",
 )  # fmt: skip
 REASONS = (None, "stop", "length", "tool_calls", 'odd "reason"', "x" * 80)
@@ -54,8 +54,16 @@ def envelope(random: Random) -> dict[str, Any]:
     return fields
 
 
+def pieces(random: Random) -> list[dict[str, Any]]:
+    """The content of a message as Mistral's servers send it."""
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": text(random)}]}
+    return random.sample([thought, {"type": "text", "text": text(random)}, {"type": "reference"}], random.randrange(4))
+
+
 def chat(random: Random) -> dict[str, Any]:
     def call(index: int) -> dict[str, Any]:
+        if random.random() < 0.1:
+            return {"index": index, "type": "custom", "custom": {"name": "patch", "input": text(random)}}
         function = {"arguments": text(random)}
         if random.random() < 0.3:
             function["name"] = "get_weather"
@@ -71,6 +79,8 @@ def chat(random: Random) -> dict[str, Any]:
                 delta[name] = {"name": "get_weather", "arguments": text(random)}
             else:
                 delta[name] = random.choice((None, "", text(random), text(random)))
+                if name == "content" and random.random() < 0.1:
+                    delta[name] = pieces(random)
         return {"index": index, "delta": delta, "logprobs": None, "finish_reason": random.choice(REASONS)}
 
     indexes = random.sample(range(3), random.choice((0, 1, 1, 1, 1, 2)))

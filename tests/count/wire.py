@@ -132,6 +132,11 @@ class Expected:
         for index, choice in self.choices_of(document):
             delta = table(choice.get("delta"))
             self.add(delta.get("content"), index, "content")
+            for _, piece in each(delta.get("content")):
+                self.add(piece.get("text"), index, "content")
+                self.add(piece.get("thinking"), index, "reasoning")
+                for _, thought in each(piece.get("thinking")):
+                    self.add(thought.get("text"), index, "reasoning")
             self.add(delta.get("refusal"), index, "refusal")
             thoughts = [delta.get(name) for name in ("reasoning", "reasoning_content")]
             self.add(next((text for text in thoughts if isinstance(text, str) and text), None), index, "reasoning")
@@ -140,6 +145,9 @@ class Expected:
                 function = table(call.get("function"))
                 self.add(function.get("name"), index, "name", part)
                 self.add(function.get("arguments"), index, "arguments", part)
+                custom = table(call.get("custom"))
+                self.add(custom.get("name"), index, "name", part)
+                self.add(custom.get("input"), index, "arguments", part)
             function = table(delta.get("function_call"))
             self.add(function.get("name"), index, "function name")
             self.add(function.get("arguments"), index, "function arguments")

@@ -1,6 +1,8 @@
 """Answers that no provider should give, and requests that some understand as no limit: every call has its end."""
 
 import json
+import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,10 @@ max_output := 100 if input.request.model == "lowered"
 STREAM = """package tidegate.stream
 
 stop contains {"code": "enough", "message": "m"} if input.output.tokens > 20
+"""
+ANSWERS = """package tidegate.response
+
+deny contains {"code": "c", "message": "m"} if contains(input.output.text, "secret")
 """
 USAGE = {"prompt_tokens": 8, "completion_tokens": 500, "total_tokens": 508}
 
@@ -75,6 +81,49 @@ def test_a_stream_under_another_type_is_metered_and_stopped(tmp_path: Path, kind
     )
     assert outcome.stopped == "policy"
     assert 20 < outcome.counted.output < 30
+
+
+PIECES = [
+    {"content": [{"type": "text", "text": " tide tide tide tide"}]},
+    {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": " tide tide tide tide"}]}]},
+    {"tool_calls": [{"index": 0, "type": "custom", "custom": {"name": "patch", "input": " tide tide tide tide"}}]},
+]
+
+
+@pytest.mark.parametrize("delta", PIECES, ids=["text", "thought", "custom tool"])
+def test_text_in_pieces_is_text(tmp_path: Path, delta: dict[str, object]) -> None:
+    event = b"data: %b\n\n" % json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode()
+    streamed = reply(event * 1000 + b"data: [DONE]\n\n", fields="Content-Type: text/event-stream\r\n")
+    with (
+        RawProvider(always(streamed.replace(b"Content-Type: application/json\r\n", b""))) as provider,
+        running(tmp_path / "gateway", settings(tmp_path, provider.port)) as gateway,
+    ):
+        told = gateway.ask(post(chat(stream=True)))
+    assert told.body.count(b"tide") < 100
+    outcome = Said(tmp_path / "gateway" / ".tidegate").of[told.fields["x-tidegate-run-id"]][1]
+    assert outcome.stopped == "policy"
+    assert 20 < outcome.counted.output < 40
+
+
+def test_what_comes_after_the_end_is_judged_too(tmp_path: Path) -> None:
+    def event(text: str) -> bytes:
+        return b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % text.encode()
+
+    def answer(connection: socket.socket, request: object) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        for piece in (event("fine"), b"data: [DONE]\n\n", event(" and fine"), event(" but secret")):
+            connection.sendall(piece)
+            time.sleep(0.2)
+        raise StopIteration
+
+    with RawProvider(answer) as provider:
+        text = settings(tmp_path, provider.port)
+        (tmp_path / "policy" / "c.rego").write_text(ANSWERS)
+        with running(tmp_path / "gateway", text) as gateway:
+            told = gateway.ask(post(chat(stream=True)))
+    assert b"and fine" in told.body
+    assert b"secret" not in told.body
+    assert b"response_denied" in told.body
 
 
 def test_a_whole_answer_to_who_asked_for_a_stream_stays_one(tmp_path: Path) -> None:

@@ -175,6 +175,8 @@ cdef class _Compiled:
             at += 1
             field.length = spell(field.name, name)
             self.paths.place[place].lengths |= <uint64_t>1 << field.length
+            if isinstance(leaf, tuple):
+                leaf = leaf[0]  # the list is for the full parse
             if isinstance(leaf, dict):
                 field.what = OBJECT
                 field.of = self.add(leaf, NOTHING)

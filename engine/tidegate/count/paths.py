@@ -49,7 +49,8 @@ class Text(Enum):
 
 NAMES: Final = frozenset((Text.NAME, Text.FUNCTION_NAME))  # of tools: no text for who looks for words in it
 
-Paths: TypeAlias = dict[str, "Leaf | Text | Paths | list[Paths]"]  # of fields to a leaf, an object or a list of objects
+# of fields to a leaf, an object, a list of objects, or a text that may be such a list
+Paths: TypeAlias = dict[str, "Leaf | Text | Paths | list[Paths] | tuple[Text, list[Paths]]"]
 
 
 class Type(Struct, frozen=True):
@@ -71,12 +72,19 @@ class Shape(Struct, frozen=True):
     typed: bool = False
 
 
+PIECE: Final[Paths] = {"text": Text.CONTENT, "thinking": (Text.REASONING, [{"text": Text.REASONING}])}
 MESSAGE: Final[Paths] = {
-    "content": Text.CONTENT,
+    "content": (Text.CONTENT, [PIECE]),  # in pieces where a server tells thoughts apart in it, as Mistral's do
     "refusal": Text.REFUSAL,
     "reasoning": Text.REASONING,
     "reasoning_content": Text.REASONING,  # the same from other servers; of those that send both, one counts
-    "tool_calls": [{"index": Leaf.PART, "function": {"name": Text.NAME, "arguments": Text.ARGUMENTS}}],
+    "tool_calls": [
+        {
+            "index": Leaf.PART,
+            "function": {"name": Text.NAME, "arguments": Text.ARGUMENTS},
+            "custom": {"name": Text.NAME, "input": Text.ARGUMENTS},
+        }
+    ],
     "function_call": {"name": Text.FUNCTION_NAME, "arguments": Text.FUNCTION_ARGUMENTS},
 }
 ENDING: Final[Paths] = {
@@ -265,6 +273,8 @@ def _found(paths: Paths, fields: dict[str, Any], position: int | None, into: Sai
     kinds: set[Leaf | Text] = set()
     for name, leaf in paths.items():
         value = fields.get(name)
+        if isinstance(leaf, tuple):
+            leaf = leaf[isinstance(value, list)]
         if isinstance(leaf, Leaf) and leaf in NUMBERS:
             _number(numbers, NUMBERS[leaf], value, position)
         elif isinstance(leaf, dict):

@@ -144,9 +144,9 @@ static inline bool found(Walk *w, unsigned mark, Found text) {
     return true;
 }
 
-/* A text, a reason or a type; what is no string is passed over. */
+/* A text, a reason or a type; what is no string is passed over, but for a text in parts, which is not decided here. */
 static inline const uint8_t *walk_string(Walk *w, const uint8_t *p, const Field *field, unsigned mark) {
-    if (*p != '"') return past(p, w->end);
+    if (*p != '"') return *p == '[' && field->what == TEXT ? NULL : past(p, w->end);
     const uint8_t *text = p + 1;
     bool escaped = false;
     if (!(p = string_end(text, w->end, &escaped))) return NULL;
