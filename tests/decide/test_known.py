@@ -1,6 +1,7 @@
 """What is known of decisions: the rules are asked once for all calls that they could not tell apart."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,21 @@ def test_rules_that_ask_for_anything_are_evaluated_again() -> None:
     assert find(known, 1, 1) is None  # what was asked before it leads elsewhere
     many = [asked("call.n", True, {n}) for n in range(LONGEST + 1)]
     assert Known([]).keep(*values(9, 9), ("x",), many).rules == {0}
+
+
+def test_what_is_kept_is_bounded_in_bytes() -> None:
+    """However long the words are that callers write, and that the policy says of them."""
+    known, given = Known(["caller.tenant"]), values(9, 9)
+    tracemalloc.start()
+    try:
+        for number in range(1000):
+            caller = Caller(f"{number:010}" * 6000, "key", "k")
+            said = ({f"{number:010}" * 6000: frozenset((f"{number:010}" * 6000,))},)
+            assert known.keep(given[0], caller, *given[2:], said, [asked("call.most", True, {0})]).said is said
+        assert 2**20 < tracemalloc.get_traced_memory()[1] < 40 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert find(known, 9, 9, caller) is not None
 
 
 def test_more_than_is_kept() -> None:

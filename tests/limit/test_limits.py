@@ -3,6 +3,7 @@
 import doctest
 import os
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,21 @@ def refused(got: Hold | Refusal) -> Refusal:
 def test_the_docstring_s_example() -> None:
     assert doctest.testmod(tidegate.limit.limits).attempted > 5
     assert doctest.testmod(tidegate.limit.limits).failed == 0
+
+
+# what is remembered
+
+
+@pytest.mark.parametrize("users", [10, 100_000], ids=["said again and again", "never said again"])
+def test_what_is_prepared_is_bounded_in_bytes(limits: Limits, monkeypatch: pytest.MonkeyPatch, users: int) -> None:
+    monkeypatch.setattr(tidegate.limit.limits, "REMEMBERED", 2**20)
+    tracemalloc.start()
+    try:
+        for number in range(20_000):
+            limits.prepare(limit(key=(f"{number % users}" + "\U0001f600" * 200,)))
+        assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 # rates

@@ -9,6 +9,7 @@ come. Nobody gets another's decision unless the policy could not tell the two ap
 
 from __future__ import annotations
 
+from sys import getsizeof
 from typing import Any, Final
 
 from tidegate.decide.fields import Field
@@ -16,7 +17,8 @@ from tidegate.decide.reading import Limits
 from tidegate.model import Call, Caller, Decision, Estimate
 from tidegate.rego.generate.asking import Note, Question
 
-MOST: Final = 131_072  # questions and decisions that are kept, some 100 bytes each; then all are forgotten
+MOST: Final = 32 * 2**20  # bytes of what is kept, about; then all is forgotten
+PART: Final = 100  # bytes of a question, or of a decision beside what it says
 LONGEST: Final = 64  # questions on the way to a decision; where there are more, they are asked every time
 
 
@@ -89,6 +91,7 @@ class Known:
             self._tree = {}
             self._size = 0
         self._tree = self._grown(self._tree, values, way, told)
+        self._size += _weight(values) + _weight(said) + sum([_weight(note[1]) for note in way])
         return told
 
     def _grown(self, tree: Any, values: list[Any], way: list[Note], told: Told) -> Any:
@@ -111,8 +114,17 @@ class Known:
         return asked
 
     def _new(self, part: Any) -> Any:
-        self._size += 1
+        self._size += PART
         return part
+
+
+def _weight(value: Any) -> int:
+    """The bytes of a value, about."""
+    if isinstance(value, dict):
+        return getsizeof(value) + sum([_weight(key) + _weight(each) for key, each in value.items()])
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return getsizeof(value) + sum([_weight(each) for each in value])
+    return getsizeof(value)
 
 
 def _way(notes: list[Note]) -> tuple[list[Note], frozenset[int]]:

@@ -21,7 +21,7 @@ from tidegate.limit.refusal import STRENGTH, Exceeded, Refusal, State
 from tidegate.limit.windows import FOREVER, Window, window
 from tidegate.model import Limit
 
-REMEMBERED: Final = 65_536  # prepared buckets; then all are forgotten, and found again where they are used
+REMEMBERED: Final = 48 * 2**20  # bytes of prepared buckets, about; then all are forgotten, and found again where needed
 NOBODY: Final = bytes(16)
 
 
@@ -126,6 +126,7 @@ class Limits:
         self._seed = self.table.seed
         self._prepared: dict[bytes, Bucket] = {}
         self._known: dict[int, tuple[Limit, str, Bucket]] = {}
+        self._remembered = 0  # bytes of both
         self._windows: dict[tuple[str, str | None], Window] = {}
         self.holds = Holds(self.table, self._span, self._refusal)
         self.acquire: Callable[[Sequence[tuple[Bucket, int]]], Hold | Refusal] = self.holds.acquire
@@ -138,13 +139,16 @@ class Limits:
         if known is not None and known[1] == owner:
             return known[2]
         name = msgspec.msgpack.encode((limit, owner))  # equal limits may differ to Python: 1 and true
+        if self._remembered > REMEMBERED:
+            self._prepared.clear()
+            self._known.clear()
+            self._remembered = 0
         bucket = self._prepared.get(name)
         if bucket is None:
-            if len(self._prepared) >= REMEMBERED or len(self._known) >= REMEMBERED:
-                self._prepared.clear()
-                self._known.clear()
             bucket = self._prepared[name] = self._new(limit, owner)
+            self._remembered += 300 + 2 * len(name)
         self._known[id(limit)] = (limit, owner, bucket)  # the limit is kept too, so that its id stays its own
+        self._remembered += 300 + 2 * len(name)
         return bucket
 
     def _new(self, limit: Limit, owner: str) -> Bucket:
