@@ -287,7 +287,7 @@ class Pipeline:
         self.connections.discard(client)
 
     def buffer(self, size: int) -> bool:
-        """Counts bytes of waiting bodies; False when there are too many."""
+        """Counts bytes of bodies; False when there are too many."""
         self._buffered += size
         return size < 0 or self._buffered <= self.limits.buffered
 

@@ -49,7 +49,7 @@ class Accept(Section, frozen=True):
     headers: Size = 32 * KIB  # parsing a dripped head is quadratic; at 32 KiB the worst is < 0.1 s
     header_count: Count = 100  # fields of one head; Apache's default
     body: Size = 32 * MIB  # several inline images
-    buffered: Size = 512 * MIB  # request bodies that are coming in, per worker, all connections together
+    buffered: Size = 512 * MIB  # bodies that took several reads, until their calls have ended; per worker
     depth: Annotated[int, Meta(gt=0, le=512)] = 64  # nested JSON arrays and objects
     pipeline: Count = 16  # requests waiting on one connection
     header_timeout: Seconds = 10.0  # from the first byte of a head to its last

@@ -142,6 +142,34 @@ def test_bodies_that_are_only_promised_take_no_room_from_others(tmp_path: Path) 
             assert read_answer(connection)[0] == 200
 
 
+def test_bodies_count_until_their_calls_have_ended(tmp_path: Path) -> None:
+    size = 1_000_000
+    settings = accept() + f"body = {2 * size}\nbuffered = {5 * size // 2}\n"
+    large = post(chat("simulated-pace-60000", text="x" * size))
+    with running(tmp_path, settings) as gateway:
+        with gateway.connect(20) as one, gateway.connect(20) as other:
+            for connection in (one, other):
+                connection.sendall(large)
+            wait_for("there is no room", lambda: gateway.ask(post(chat(text="x" * size))).status == 503)
+            ask(gateway)  # what comes in one read takes none of that room
+        wait_for("there is room", lambda: gateway.ask(post(chat(text="x" * size))).status == 200)
+
+
+def test_no_more_is_read_behind_a_call_than_there_is_room_for(tmp_path: Path) -> None:
+    """The body of a next request, on a connection whose call is under way, waits with the client."""
+    size = 16_000_000
+    settings = accept() + f"body = {size}\nbuffered = {size // 16}\n"
+    with running(tmp_path, settings) as gateway, gateway.connect(2) as connection:
+        connection.sendall(post(chat("simulated-pace-10000")))
+        time.sleep(0.2)
+        with pytest.raises(TimeoutError):
+            connection.sendall(post(b" " * size))
+        connection.settimeout(20)
+        answers = read_all(connection)
+        assert [answers.count(b"HTTP/1.1 200"), answers.count(b"HTTP/1.1 503"), answers.count(b"HTTP/1.1")] == [1, 1, 2]
+        ask(gateway)
+
+
 def test_others_are_served_while_many_drip(tmp_path: Path) -> None:
     settings = accept(header_timeout=2, body_timeout=2)
     with running(tmp_path, settings) as gateway, connected(gateway, 300) as slow:

@@ -32,6 +32,7 @@ cdef class Connection:
     cdef _feed(self, bytes data)
     cdef _rest(self)
     cdef _begin(self, Request request)
+    cdef Py_ssize_t _bodies(self)
     cdef _hold(self, Py_ssize_t size)
     cdef _refuse_and_close(self, error, Request request=*)
     cdef _end(self)

@@ -61,7 +61,7 @@ class Gate(Protocol):
         ...
 
     def buffer(self, size: int) -> bool:
-        """Counts bytes of waiting bodies in (or out, below zero); False when there are too many."""
+        """Counts bytes of bodies in (or out, below zero); False when there are too many."""
         ...
 
 
@@ -86,7 +86,7 @@ class Connection:
         self._parts: list[bytes] = []
         self._need = 0
         self._parser: StrictParser | None = None
-        self._held = 0  # what the gate's count of waiting bytes has of this connection
+        self._held = 0  # what the gate's count of bodies has of this connection
         self._began = 0.0  # when the message being parsed began
         self._paused = False
         self._waiting = 0  # bytes that the client had not taken when it was last looked at
@@ -162,6 +162,8 @@ class Connection:
         """The answer under way is complete: the next request's turn."""
         self.answering = self._current = None
         self._busy = False
+        if self._held:
+            self._hold(self._bodies())
         if self._gone:
             return
         if self.closing:
@@ -273,7 +275,7 @@ class Connection:
         self._pending = None
         self._parts = []
         self._begin(request)
-        self._hold(0)
+        self._hold(self._bodies())
         return data[need:]
 
     def _feed(self, data: bytes) -> None:
@@ -284,7 +286,7 @@ class Connection:
         if not parser.begun:
             self._began = now
         parser.feed(data)
-        self._hold(parser.held)
+        self._hold(self._bodies())
         if self._busy or self._paused:
             if parser.requests:
                 self._transport.pause_reading()
@@ -303,10 +305,11 @@ class Connection:
             if not parser.requests:
                 self._transport.resume_reading()
             self._begin(request)
-            self._hold(parser.held)
+            self._hold(self._bodies())
         elif parser.error is not None:
             self._refuse_and_close(parser.error, parser.request)
         elif parser.begun:
+            self._transport.resume_reading()
             pending = parser.request
             if pending is None:
                 self._deadline = self._began + limits.header_timeout
@@ -332,12 +335,22 @@ class Connection:
         else:
             self.gate.begin(self, request)
 
+    def _bodies(self) -> int:
+        """Bytes of the bodies that are here: of the call under way, and of requests behind it."""
+        size = self._parser.held if self._parser is not None else 0
+        return size + len(self._current.body) if self._current is not None else size
+
     def _hold(self, size: int) -> None:
-        """Keeps the gate's count of waiting body bytes true for this connection."""
+        """Keeps the gate's count of bytes of bodies true for this connection. Where they are too many nothing more is
+        read behind a call under way; else what is coming in is refused.
+        """
         change = size - self._held
         self._held = size
-        if change and not self.gate.buffer(change) and not self._busy and not self._gone:
-            self._refuse_and_close(Overloaded("too many request bodies are in memory"))
+        if change and not self.gate.buffer(change) and not self._gone:
+            if self._busy:
+                self._transport.pause_reading()
+            else:
+                self._refuse_and_close(Overloaded("too many request bodies are in memory"))
 
     # the end
 
