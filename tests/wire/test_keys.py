@@ -1,5 +1,7 @@
 """What is meant as a virtual key is never taken for a provider's key."""
 
+from base64 import b64encode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,11 @@ from tidegate.identify.keys import ALPHABET, new_id, new_key
 from tidegate.wire.keys import ID, LENGTH, presented
 
 KEY = b"tg_0123456789ab_" + b"S" * 43
+HIDDEN = {
+    "a name": b"Basic " + b64encode(KEY + b":"),
+    "a password": b"basic " + b64encode(b"user:" + KEY).rstrip(b"="),
+    "a password that was cut off": b"BASIC  " + b64encode(b":" + KEY[:20]),
+}
 
 CASES = [
     (KEY, KEY, "the key alone, as in x-api-key"),
@@ -20,6 +27,9 @@ CASES = [
     (b'Bearer "' + KEY + b'"', b'"' + KEY + b'"', "in quotes"),
     (b"Bearer " + KEY + b" x", b"Bearer " + KEY + b" x", "with a word behind it"),
     (b"Basic " + KEY, b"Basic " + KEY, "another scheme"),
+    *[(each, each, f"as {name}") for name, each in HIDDEN.items()],
+    (b"Basic dXNlcjpwYXNzd29yZA==", None, "a name and a password"),
+    (b"Basic ?", None, "neither"),
     (b"Bearer " + KEY + b"," + KEY, KEY + b"," + KEY, "twice"),
     (KEY + b"x", KEY + b"x", "too long"),
     (b"Bearer sk-proj-abc", None, "OpenAI's"),
