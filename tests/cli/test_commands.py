@@ -105,6 +105,28 @@ def test_check_sums_up() -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, line, "")
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ('[record]\norigin = "a b"', "`a b` cannot be the origin of a log"),
+        ('[policy]\npath = "odd"', "there is no policy here"),
+        ('[prices]\nfile = "odd/file"', "odd/file: is not a price table"),
+        ('[vocabulary.x]\npath = "odd/file"\nshape = "cl100k"\nmodels = ["x"]', "cannot use the vocabulary"),
+        ('[serve.tls]\ncertificate = "odd/file"\nkey = "odd/file"', "make no TLS identity"),
+    ],
+    ids=["origin", "policy", "prices", "vocabulary", "tls"],
+)
+def test_check_reads_what_settings_name(settings: str, said: str) -> None:
+    Path("odd").mkdir()
+    Path("odd/file").write_text("odd")
+    Path("t.toml").write_text(f"{settings}\n[integration.a]\nprovider = 'simulated'")
+    ended = tidegate("config", "check", "t.toml")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert said in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert sorted(path.name for path in Path().iterdir()) == ["odd", "t.toml"], "nothing is made"
+
+
 def test_show_and_example_print_toml() -> None:
     shown = tidegate("config", "show", TIDEGATE_SERVE_WORKERS="3")
     assert tomllib.loads(shown.stdout)["serve"]["workers"] == 3

@@ -11,6 +11,7 @@ import tokenize
 from collections.abc import Iterator, Mapping
 from inspect import getsource
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args, get_origin
 
 from msgspec import NODEFAULT
@@ -20,6 +21,7 @@ from msgspec.structs import FieldInfo, fields
 from tidegate import settings as source
 from tidegate.configuration import read
 from tidegate.configuration.keys import SIZE, SIZES, Key, named_struct_of, struct_of
+from tidegate.errors import SettingsError, TidegateError
 from tidegate.settings import Section, Settings
 
 INTRODUCTION = """\
@@ -32,12 +34,37 @@ EXAMPLE_NAMES = {"integration": "openai", "vocabulary": "llama"}
 
 
 def summary(file: Path | None, environ: Mapping[str, str]) -> str:
-    """One line about settings without a problem."""
+    """One line about settings without a problem, and without one in the files that they name."""
     settings, path, _ = read(file, environ)
+    load(settings)
     names = sorted(settings.integration)
     what = f"{len(names)} integration{'s' if len(names) != 1 else ''} ({', '.join(names)})"
     listeners = f"listening on {', '.join(settings.serve.listen)}, admin on {settings.serve.admin}"
     return f"{path or 'no file'}: no problems; {what}, {listeners}"
+
+
+def load(settings: Settings) -> None:
+    """Loads what a gateway of these settings would, and makes nothing of it. SettingsError with every problem."""
+    from tidegate.record.layout import check_origin
+    from tidegate.serve.policies import check_policies
+    from tidegate.serve.tables import prices_of, registry_of
+    from tidegate.serve.worker import identity
+
+    flaws = []
+    with TemporaryDirectory() as folder:
+        for part in (
+            lambda: check_origin(settings.record.origin),
+            lambda: identity(settings),
+            lambda: prices_of(settings),
+            lambda: registry_of(settings),
+            lambda: check_policies(settings, Path(folder)),
+        ):
+            try:
+                part()
+            except TidegateError as error:
+                flaws.append(error.message)
+    if flaws:
+        raise SettingsError("\n".join(flaws))
 
 
 def show(file: Path | None, environ: Mapping[str, str]) -> str:

@@ -62,12 +62,17 @@ class Layout(Places, frozen=True):
         return list({str(key): key for key in found}.values())
 
 
-def create(folder: Path, origin: str, checkpoints: str = "checkpoints") -> Layout:
-    """Makes a ledger where there is none: keys, an empty log and its first checkpoint. `ledger.json` comes last."""
+def check_origin(origin: str) -> None:
+    """Raises where a log cannot have this name."""
     try:
         check_name(origin)
     except NoteError as error:
         raise StartError(f"`{origin}` cannot be the origin of a log: {error.message}") from None
+
+
+def create(folder: Path, origin: str, checkpoints: str = "checkpoints") -> Layout:
+    """Makes a ledger where there is none: keys, an empty log and its first checkpoint. `ledger.json` comes last."""
+    check_origin(origin)
     if (folder / NAME).exists():
         raise StartError(f"`{folder}` has a ledger already")
     said = Said(1, origin, checkpoints)

@@ -18,7 +18,7 @@ CARRIED_OUT: Final = frozenset(
 
 def live(settings: Settings, told: Callable[[str], None]) -> Live:
     """The policies in force, following their files."""
-    made = _live(settings, told)
+    made = _live(settings, told, Path(settings.data, "policies"))
     made.follow(settings.policy.settle)
     return made
 
@@ -30,22 +30,22 @@ def shipped() -> Path:
     return inside if inside.is_dir() else package.parent.parent / "policies"
 
 
-def check_policies(settings: Settings) -> None:
-    """Compiles the policies, and leaves them to the workers in the data directory. StartError with what cannot be in
-    force. For a process of its own: no other needs the compiler.
+def check_policies(settings: Settings, into: Path | None = None) -> None:
+    """Compiles the policies, and leaves them to the workers in the data directory, or in another folder. StartError
+    with what cannot be in force. For a process of its own: no other needs the compiler.
     """
-    made = _live(settings, lambda words: None)
+    made = _live(settings, lambda words: None, into or Path(settings.data, "policies"))
     if made.problems:
         raise StartError("\n".join(made.problems))
 
 
-def _live(settings: Settings, told: Callable[[str], None]) -> Live:
+def _live(settings: Settings, told: Callable[[str], None], cache: Path) -> Live:
     section = settings.policy
     return Live(
         Path(section.path) if section.path else shipped(),
         Path(section.shadow) if section.shadow else None,
         carries_out=CARRIED_OUT,
         budget=section.budget,
-        cache=Cache(Path(settings.data, "policies")),
+        cache=Cache(cache),
         told=told,
     )
