@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -38,6 +39,13 @@ package tidegate.admission
 deny contains {"code": "no_blue", "message": "not blue"} if input.request.model == "blue"
 
 evidence := input.request.metadata.evidence
+"""
+
+
+ONE_CALL = """
+package tidegate.admission
+
+limit contains {"name": "one", "measure": "requests", "max": 1, "per": "total"}
 """
 
 
@@ -228,6 +236,30 @@ def test_a_gateway_that_was_killed_goes_on_with_its_ledger(tmp_path: Path) -> No
         second = successor.ask(post(chat())).fields[RUN]
     said = Said(tmp_path / ".tidegate")
     assert said.kinds(first) == said.kinds(second) == ["Intent", "Outcome"]
+
+
+@pytest.mark.parametrize("by", ["serve", "ledger init"])
+def test_a_gateway_that_was_killed_and_whose_data_is_gone_begins_anew(tmp_path: Path, by: str) -> None:
+    """What it has left in shared memory is not its successor's: no damage, no worker lost over it, nothing spent."""
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy" / "a.rego").write_text(ONE_CALL)
+    settings = f'[policy]\npath = "{tmp_path}/policy"\n'
+    gateway = Gateway(tmp_path, settings, workers=2).start()
+    assert [gateway.ask(post(chat())).status for _ in range(2)] == [200, 429]
+    for pid in [gateway.process.pid, *gateway.worker_pids(), *children(gateway.process.pid, "tidegate-ledger")]:
+        os.kill(pid, signal.SIGKILL)
+    gateway.process.wait()
+    assert list(gateway.memory.iterdir())
+    shutil.rmtree(tmp_path / ".tidegate")
+    before = len(gateway.log)
+    if by == "ledger init":
+        origin = ["--origin", "localhost/tidegate"]
+        command = [sys.executable, "-m", "tidegate", "ledger", "init", "--config", str(gateway.file), *origin]
+        subprocess.run(command, env=gateway.env, check=True)
+    with running(tmp_path, settings, workers=2) as successor:
+        assert [successor.ask(post(chat())).status for _ in range(2)] == [200, 429]
+    assert "damaged" not in gateway.log[before:]
+    assert "ended by" not in gateway.log[before:]
 
 
 @pytest.fixture

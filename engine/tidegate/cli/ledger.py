@@ -26,6 +26,7 @@ from tidegate.record.layout import Layout
 from tidegate.record.leaves import decode
 from tidegate.record.merkle import ProofError
 from tidegate.record.notes import NoteError, Signature, Verifier, open_checkpoint
+from tidegate.record.places import Places
 from tidegate.record.receipts import check_receipt, make_receipt
 from tidegate.record.records import Outcome, RecordError
 from tidegate.record.rehash import Progress as Told
@@ -33,6 +34,7 @@ from tidegate.record.statements import Finding, Statements, leaves_of
 from tidegate.record.subject_service import erase as erase_key
 from tidegate.record.subjects import Kind, identity
 from tidegate.record.verify import verify_log
+from tidegate.serve.ledger import forget
 
 NAME = "ledger"  # of the folder in the data directory
 FOLLOW = 0.5  # seconds between looks at whether there is more
@@ -57,7 +59,9 @@ def init(
     folder: Path | None, origin: str, checkpoints: str, config: Path | None, environ: Mapping[str, str]
 ) -> Iterator[str]:
     """Makes a ledger and says what to do with its public keys."""
-    made = layout.create(folder or _configured(config, environ), origin, checkpoints)
+    place = folder or _configured(config, environ)
+    forget(Places(place.absolute()))
+    made = layout.create(place, origin, checkpoints)
     yield f"{made.folder}: a new ledger, `{made.origin}`"
     yield f"its newest checkpoint is kept in {made.checkpoints}"
     if made.checkpoints.stat().st_dev == made.log.stat().st_dev:

@@ -39,6 +39,7 @@ def ledger_of(settings: Settings) -> Places:
     record = settings.record
     said = ledger.folder / "ledger.json"
     if not said.exists():
+        forget(ledger)
         checkpoints = record.checkpoints or "checkpoints"
         Aside("the ledger could not be made", lambda: _make(ledger, record.origin, checkpoints)).wait()
     try:
@@ -78,6 +79,15 @@ def memory_of(ledger: Places) -> Path | None:
     except OSError:
         return None
     return place if status.st_uid == os.getuid() and not status.st_mode & 0o077 else None
+
+
+def forget(ledger: Places) -> None:
+    """Where there is no ledger any more, what it has left in shared memory goes, too: it is not the next one's."""
+    place = memory_place(ledger, os.getuid())
+    if ledger.folder.exists() or not place.is_dir() or memory_of(ledger) is None:
+        return
+    for each in place.iterdir():
+        each.unlink()
 
 
 def let_go(ledger: Places) -> None:
