@@ -205,6 +205,18 @@ def test_a_ring_whose_segments_are_gone_is_damage(died: Died) -> None:
         recover(died.disk, 2, 9, aborted, memory=died.memory)
 
 
+def test_who_wants_no_more_of_it_ends_it_with_what_the_ring_has(died: Died) -> None:
+    for _, path in segments.listing(died.disk):
+        path.unlink()
+    for _ in range(2):
+        assert recover(died.disk, 2, 9, aborted, memory=died.memory, bereft=True) == 214
+    [(name, path)] = segments.listing(died.disk)
+    assert name.number > 0, "so that one is missing before it"
+    assert segments.read(path).first == 201
+    assert segments.read(path).entries == APPENDED[200:] + ABORTED
+    assert unended(died.disk, died.memory) == []
+
+
 def test_a_segment_whose_name_a_power_cut_took_is_found_by_its_header(died: Died) -> None:
     """Nobody waits until a name is durable; the spare's was, and is there instead."""
     shutil.rmtree(died.memory)

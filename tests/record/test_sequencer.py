@@ -239,6 +239,63 @@ def test_a_segment_that_is_gone_is_stated(layout: Layout) -> None:
     assert segments.listing(layout.journal) == []
 
 
+def test_the_first_segments_that_are_gone_are_stated(layout: Layout) -> None:
+    """Nothing tells how far they went but what follows."""
+    paths = write(layout.journal, 3, 7, records(3, 7, 300), per_segment=100)
+    for each in paths[:2]:
+        each.unlink()
+    sequenced(layout)
+    assert gaps(layout) == [(3, 7, 1, 200, "missing")]
+    assert of_journals(layout, verified(layout))[3, 7] == [*range(201, 301)]
+    assert list(layout.journal.glob("*.damaged")) == []
+
+
+def test_a_segment_that_is_deleted_while_it_is_written_and_read_takes_nothing_with_it(layout: Layout) -> None:
+    journal = Journal(layout.journal, 0, 1)
+    sequencer = Sequencer(layout)
+    entries = iter(records(0, 1, 400))
+
+    def append(count: int) -> None:
+        for record in itertools.islice(entries, count):
+            journal.append(record)
+        assert journal.drain(10)
+
+    append(100)
+    assert sequencer.turn() >= 100
+    for _ in range(2):  # the next one, too
+        segments.listing(layout.journal)[-1][1].unlink()
+        append(50)
+        sequencer.turn()
+        time.sleep(1.1)
+        append(50)
+        sequencer.turn()
+        sequencer.checkpoint()
+        assert len(segments.listing(layout.journal)) == 1, "it goes on in another"
+    assert journal.close()
+    while sequencer.turn():
+        pass
+    sequencer.checkpoint()
+    sequencer.close()
+    assert gaps(layout) == []
+    whole(layout, {(0, 1): 300})
+
+
+def test_what_was_lost_with_a_segment_that_nobody_had_read_is_stated(layout: Layout) -> None:
+    journal = Journal(layout.journal, 0, 1)
+    entries = iter(records(0, 1, 300))
+    for record in itertools.islice(entries, 100):
+        journal.append(record)
+    assert journal.drain(10)
+    segments.listing(layout.journal)[-1][1].unlink()
+    time.sleep(1.1)
+    for record in entries:
+        journal.append(record)
+    assert journal.close()
+    sequenced(layout)
+    assert gaps(layout) == [(0, 1, 1, 100, "missing")]
+    assert of_journals(layout, verified(layout))[0, 1] == [*range(101, 301)]
+
+
 def test_a_segment_with_a_damaged_header_keeps_its_records(layout: Layout) -> None:
     paths = write(layout.journal, 3, 7, records(3, 7, 300), per_segment=100)
     flip(paths[1], 3)

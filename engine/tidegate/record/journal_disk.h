@@ -7,6 +7,8 @@
  * a flush waits for everything that anybody on the disk is writing, 150 ms and more where it is much. The preparer has
  * made the spare's name durable, and recovery knows a segment that has still, or again, that name.
  */
+#include <sys/stat.h>
+
 #include "journal_write.h"
 #include "turns.h"
 
@@ -133,6 +135,16 @@ static void leave(Journal *j) { /* a segment that failed is never written again 
     STORE(j->room, 0);
 }
 
+/* Whether somebody has deleted the segment, so that nobody would ever find what is written there. */
+static int is_gone(Journal *j) {
+    struct stat said;
+    int64_t now = clock_of(CLOCK_MONOTONIC_COARSE);
+    if (now - j->looked < LOOK) return 0;
+    int gone = !fstat(j->file, &said) && !said.st_nlink;
+    if (!gone) j->looked = now;
+    return gone;
+}
+
 /* A new segment with the first of its entries, which has its name only when they are durable. */
 static int begin(Journal *j, int file, uint64_t size, const void *entries, size_t length) {
     unsigned char *header = j->block;
@@ -213,6 +225,7 @@ static int commit(Journal *j) {
     uint64_t count = 0, length = 0;
     int error = 0;
     if (!j->since) STORE(j->since, clock_of(CLOCK_MONOTONIC));
+    if (j->file >= 0 && is_gone(j)) leave(j);
     if (j->file >= 0) {
         length = fitting(j, j->tail, j->end - j->at - SEAL_BYTES, STAGE, &count);
         if (!count) {

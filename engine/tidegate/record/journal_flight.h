@@ -26,6 +26,7 @@ static int has_failed(const Flight *f) { return f->landed && f->came != (int64_t
 static int take_off(Journal *j) { /* with the lock; whether one more commit is under way */
     uint64_t count, from = j->tail, end = j->at, at = j->at;
     if (j->grounded || j->file < 0 || j->flying == FLIGHTS) return 0;
+    if (is_gone(j)) return 0; /* the writer goes on in another */
     for (unsigned i = 0; i < j->flying; i++) {
         const Flight *before = flight(j, i);
         if (has_failed(before)) return 0;

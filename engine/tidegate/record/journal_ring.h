@@ -43,6 +43,7 @@ static const uint32_t SEALED = 0xFFFFFFFF;
 static const int64_t LAZY = 5000000;   /* ns that an entry rides along for when nobody waits for it */
 static const int64_t SHORT_TURN = 100000; /* ns of a core at a time, the least that can be asked for */
 static const int64_t RETRY = 50000000; /* ns between attempts after a failure */
+static const int64_t LOOK = 1000000000; /* ns between looks at whether the segment still has a name */
 
 typedef struct {
     uint64_t tail, durable;
@@ -98,6 +99,7 @@ typedef struct {
     unsigned oldest;
     uint64_t ahead; /* entries that are in them */
     int grounded;   /* there can be none */
+    int64_t looked; /* when it was seen last that the segment has a name */
     /* under the lock */
     unsigned flying;      /* commits of the loop's that are under way */
     int64_t ride;         /* until when the writer rides along */

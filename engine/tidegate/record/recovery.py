@@ -53,6 +53,7 @@ def recover(
     *,
     memory: Path | None = None,
     clear: bool = True,
+    bereft: bool = False,
 ) -> int:
     """Ends an epoch whose writer is dead; returns the seq of its last record, 0 when it has none.
 
@@ -62,12 +63,12 @@ def recover(
     counts is not whole; nothing that counts is ever removed.
 
     Without `clear` the ring stays, and with it all records from `keep` on: `ending` reads them. Recovering the epoch
-    again clears it away.
+    again clears it away. `bereft` ends an epoch, too, whose segments somebody has deleted: with what its ring has.
     """
     path = ring.path_of(memory or folder, worker, epoch)
     for left in reversed(range(TRIES)):
         try:
-            last = _recover(folder, worker, epoch, aborted, path)
+            last = _recover(folder, worker, epoch, aborted, path, bereft)
             break
         except FileNotFoundError:  # one that is not needed was dropped between two looks
             if not left:
@@ -78,7 +79,7 @@ def recover(
     return last
 
 
-def _recover(folder: Path, worker: int, epoch: int, aborted: Aborted, path: Path) -> int:
+def _recover(folder: Path, worker: int, epoch: int, aborted: Aborted, path: Path, bereft: bool) -> int:
     with ExitStack() as locks:
         if path.exists():
             _lock(locks, path)
@@ -88,16 +89,17 @@ def _recover(folder: Path, worker: int, epoch: int, aborted: Aborted, path: Path
             _lock(locks, names[-1][1])
         if _renamed(locks, folder, worker, epoch):
             names = segments.listing(folder, worker, epoch)
-        if not names:
-            if found is not None and found.head:
-                raise Damaged(folder, 0, f"epoch {epoch} of worker {worker} has no segment, and its ring has records")
+        if not names and (found is None or not found.head):
             last = 0
-        elif segments.sealed(names[-1][1]) == "end":
+        elif not names and not bereft:
+            raise Damaged(folder, 0, f"epoch {epoch} of worker {worker} has no segment, and its ring has records")
+        elif names and segments.sealed(names[-1][1]) == "end":
             _flush(names[-1][1])  # whoever ended it may have been killed before this
             _flush(folder)
             last = segments.read(names[-1][1]).next - 1
         else:
-            last = _end(folder, names, path, found, aborted)
+            number = names[-1][0].number if names else _spared(folder, worker, epoch)
+            last = _end(folder, Name(worker, epoch, number + 1), [each for _, each in names], path, found, aborted)
     return last
 
 
@@ -131,16 +133,22 @@ def ending(folder: Path, worker: int, epoch: int, memory: Path | None = None) ->
         yield from _entries(paths, 1 if found is None else found.keep, segments.read(paths[-1]).next, [])
 
 
+def _spared(folder: Path, worker: int, epoch: int) -> int:
+    """The number of the last segment of an epoch that has none any more, as its spare tells; at least 0."""
+    names = [segments.name_of(each.with_suffix(SEGMENT)) for each in _files(folder, worker, epoch, SPARE)]
+    return max((name.number - 1 for name in names if name is not None), default=0)
+
+
 def _end(
-    folder: Path, names: list[tuple[Name, Path]], path: Path, found: ring.Ring | None, aborted: Aborted
+    folder: Path, end: Name, paths: list[Path], path: Path, found: ring.Ring | None, aborted: Aborted
 ) -> int:  # fmt: skip
-    paths = [each for _, each in names]
-    for each, following in pairwise(paths):
+    for each, after in pairwise(paths):
         if segments.sealed(each) is None:
-            _finish(each, segments.read_header(following).first)
-    seq = _finish(paths[-1], None if found is None else found.durable + 1)
-    worker, epoch, number = names[-1][0]
-    key = segments.key_of(worker, epoch)
+            _finish(each, segments.read_header(after).first)
+    following = None if found is None else found.durable + 1
+    seq = _finish(paths[-1], following) if paths else following
+    assert seq is not None
+    key = segments.key_of(end.worker, end.epoch)
     waiting = b"" if found is None else ring.entries(path, found)
     left = segments.scan(waiting, 0, seq, key)
     if left.end != len(waiting):
@@ -152,8 +160,8 @@ def _end(
             raise ValueError(f"a record of {len(record)} bytes: 1 to {segments.MOST_RECORD} are taken")
     body = [segments.entry(key, each, record) for each, record in enumerate(records, seq)]
     last = seq + len(records) - 1
-    head = bytes(Header(worker, epoch, number + 1, seq))
-    _place(folder, Name(worker, epoch, number + 1), head + b"".join(body) + segments.seal(key, last + 1, True))
+    head = bytes(Header(end.worker, end.epoch, end.number, seq))
+    _place(folder, end, head + b"".join(body) + segments.seal(key, last + 1, True))
     return last
 
 
@@ -165,7 +173,7 @@ def _entries(paths: list[Path], keep: int, seq: int, left: list[bytes]) -> Itera
             firsts.append(segments.read_header(path).first)
         except FileNotFoundError:  # dropped just now: all of it is before `keep`
             paths = [each for each in paths if each != path]
-    for path, after in zip(paths, [*firsts[1:], seq], strict=True):
+    for path, after in zip(paths, [*firsts, seq][1:], strict=True):
         if after > keep:
             segment = segments.read(path)
             for number, record in enumerate(segment.entries, segment.first):

@@ -314,7 +314,7 @@ class Tail:
         after = self._follower()
         if after is not None:
             limit = after - 1
-        elif self.path and sealed(self.path):
+        elif self._sealed():
             limit = MOST_SEQ
         elif limit < self._next:
             self.more = False
@@ -344,6 +344,13 @@ class Tail:
             return self.more, new
         return bool(records), new
 
+    def _sealed(self) -> bool:
+        """Whether the open segment has a seal; of one that was deleted only the ring says how far it can be read."""
+        try:
+            return self.path is not None and sealed(self.path) is not None
+        except FileNotFoundError:
+            return False
+
     def _follower(self) -> int | None:
         """The first record of the segment after this one; None when there is none yet."""
         path = self._folder / str(Name(self._worker, self._epoch, self._number + 1))
@@ -371,7 +378,8 @@ class Tail:
         self._file, self._number, self.path = file, number, path
         head = header(_read_at(file, HEADER.size, 0), path)
         if head.first > self.seq + 1:
-            raise Damaged(path, 0, f"it begins with record {head.first}, and {self.seq + 1} is nowhere")
+            missing = self._folder / str(Name(self._worker, self._epoch, max(0, number - 1)))
+            raise Damaged(missing, 0, f"it is not there, and what follows begins with record {head.first}")
         if head.first != self._next:
             self._bytes = 0 if head.first == 1 else None
         self._at, self._next = HEADER.size, head.first

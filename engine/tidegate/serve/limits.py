@@ -65,7 +65,7 @@ class Lives:
         for who, epoch in found:
             if worker is None or who == worker:
                 try:
-                    recover(self._ledger.journal, who, epoch, abort(who, epoch), memory=self._memory)
+                    recover(self._ledger.journal, who, epoch, abort(who, epoch), memory=self._memory, bereft=True)
                 except (OSError, TidegateError) as error:
                     self._say(f"the journal of worker {who}, epoch {epoch}, could not be ended: {_words(error)}")
 
