@@ -238,6 +238,18 @@ def test_a_gateway_that_was_killed_goes_on_with_its_ledger(tmp_path: Path) -> No
     assert said.kinds(first) == said.kinds(second) == ["Intent", "Outcome"]
 
 
+@pytest.mark.parametrize("counter", [None, "0\n"])
+def test_no_call_hides_behind_the_number_of_an_earlier_life(tmp_path: Path, counter: str | None) -> None:
+    """Whoever sets the counter of lives back does not make records pass for such as the log has."""
+    file, runs = tmp_path / ".tidegate" / "ledger" / "journal" / "epoch", []
+    for count in (9, 5):
+        with running(tmp_path) as gateway:
+            runs += [gateway.ask(post(chat())).fields[RUN] for _ in range(count)]
+        file.unlink() if counter is None else file.write_text(counter)
+    said = Said(tmp_path / ".tidegate")
+    assert [said.kinds(run) for run in runs] == [["Intent", "Outcome"]] * 14
+
+
 @pytest.mark.parametrize("by", ["serve", "ledger init"])
 def test_a_gateway_that_was_killed_and_whose_data_is_gone_begins_anew(tmp_path: Path, by: str) -> None:
     """What it has left in shared memory is not its successor's: no damage, no worker lost over it, nothing spent."""

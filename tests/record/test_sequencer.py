@@ -591,11 +591,28 @@ def test_who_keeps_up_is_calm_and_who_has_something_to_make_up_for_is_not(layout
 # the ledger's folder
 
 
-def test_epochs_are_never_given_twice(layout: Layout) -> None:
+def test_epochs_are_never_given_twice(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 0.125)
     given = [layout.new_epoch() for _ in range(3)]
     write(layout.journal, 0, 41, records(0, 41, 1))
     given += [find(layout.folder).new_epoch(), layout.new_epoch()]
-    assert given == [1, 2, 3, 42, 43]
+    assert given == [12, 13, 14, 42, 43]
+
+
+@pytest.mark.parametrize("counter", [None, b"", b"0\n", b"1", b"-5\n", b"\xff\n"])
+def test_epochs_are_not_given_again_by_a_counter_that_was_lost_or_set_back(
+    layout: Layout, counter: bytes | None
+) -> None:
+    """Records of one that is would not be taken: the log has those numbers."""
+    file = layout.journal / "epoch"
+    for count in (9, 5):
+        epoch = layout.new_epoch()
+        write(layout.journal, 0, epoch, records(0, epoch, count))
+        sequenced(layout)
+        assert segments.listing(layout.journal) == []
+        assert of_journals(layout, verified(layout))[0, epoch] == list(range(1, count + 1))
+        file.unlink() if counter is None else file.write_bytes(counter)
+        time.sleep(0.02)
 
 
 def test_making_a_ledger_that_was_cut_off_goes_on_with_the_same_keys(layout: Layout) -> None:

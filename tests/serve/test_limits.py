@@ -86,8 +86,8 @@ def test_a_dead_worker_s_calls_are_charged_what_the_table_shows_and_recorded_so(
     place = died.copy(tmp_path / "place").open()  # as its successor does at its start
     assert place.settled() == place.recorded() == SETTLED
     assert place.said == []
-    [(_, path)] = segments.listing(place.ledger.journal)[-1:]
-    records = [decode(entry.record) for entry in epoch_entries(path.parent, 0, 1)]
+    [(name, path)] = segments.listing(place.ledger.journal)[-1:]
+    records = [decode(entry.record) for entry in epoch_entries(path.parent, 0, name.epoch)]
     found = [each.draws for each in records if isinstance(each, Aborted)]
     assert [[(draw.measure, draw.held, draw.settled) for draw in draws] for draws in found] == [
         [("tokens", 10, 13), ("usd", 0, 5), ("concurrent", 1, 0), ("tokens", 5, 5)],
@@ -440,7 +440,8 @@ def test_a_ledger_in_a_program_keeps_the_record_that_is_settled_after_it(tmp_pat
     """So that a kill between the two finds it."""
     with of_program.Ledger(tmp_path / "ledger", origin="example.org/l") as ledger:
         seq = ledger.append(Intent(run=ledger.new_run()))
-        found = ring.read(ring.path_of(ledger.layout.journal, 0, 1))
+        [(_, epoch)] = ring.listing(ledger.layout.journal)
+        found = ring.read(ring.path_of(ledger.layout.journal, 0, epoch))
         assert found is not None
         assert found.keep == seq
     assert BUDGETS == [TOTAL, SMALL, MONTH]

@@ -9,6 +9,7 @@ index.db       where in the log each run is; can be deleted
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,11 +66,19 @@ class Places(Struct, frozen=True):
         return held
 
     def new_epoch(self) -> int:
-        """A number that no journal here had before: a life of a worker. Durable before it is returned."""
+        """A number that no journal here had before: a life of a worker. Durable before it is returned.
+
+        What is counted begins with the time, in hundredths of a second: records of a number that is given twice would
+        be taken for those that the log has, and a counter can be lost, spoilt, or set back by who wants just that.
+        """
         counter = self.journal / "epoch"
         with self._alone(counter.with_name("epoch.lock")):
-            last = int(counter.read_text()) if counter.exists() else 0
-            epoch = 1 + max([last, *(name.epoch for name, _ in segments.listing(self.journal))])
+            try:
+                last = int(counter.read_text())
+            except (FileNotFoundError, ValueError):
+                last = 0
+            there = [name.epoch for name, _ in segments.listing(self.journal)]
+            epoch = max(int(time.time() * 100), 1 + max([last, *there]))
             durable.write(counter, f"{epoch}\n".encode())
             durable.flush_folder(self.journal)
         return epoch
