@@ -71,6 +71,11 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(data)
 
 
+def folded(path: Path, mode: int = 0o755) -> None:
+    path.unlink()
+    path.mkdir(mode)
+
+
 def replaced(layout: Layout, seq: int, record: bytes) -> None:
     entries = records(0, 3, 50)
     entries[seq - 1] = record
@@ -105,6 +110,10 @@ FAULTS: list[tuple[str, Callable[[Layout], object], str, str]] = [
     ("a key is none", lambda at: execute(at.subjects, "UPDATE subject SET key = x'00'"),
      "keys.db", "20 keys are not keys"),
     ("keys.db is open to all", lambda at: at.subjects.chmod(0o644), "keys.db", "read by others"),
+    ("a folder is in place of a segment", lambda at: folded(at.journal / name(1, 4, 0)), f"journal/{name(1, 4, 0)}",
+     "cannot be read: Is a directory"),
+    ("a folder is in place of the index", lambda at: folded(at.index), "index.db", "cannot be opened"),
+    ("a folder is in place of keys.db", lambda at: folded(at.subjects, 0o700), "keys.db", "cannot be opened"),
     ("a private key is open to all", lambda at: next(at.keys.glob("*.key")).chmod(0o640), "keys", "read by others"),
 ]  # fmt: skip
 

@@ -94,6 +94,8 @@ def _journals(layout: Layout, health: Health) -> list[Held]:
             pass  # dropped meanwhile: the log has it
         except Damaged as error:
             health.findings.append(Finding(f"journal/{error.path.name}", error.message))
+        except OSError as error:
+            health.findings.append(Finding(f"journal/{names[0]}", f"it cannot be read: {error.strerror}"))
     return held
 
 
@@ -210,7 +212,12 @@ def _subjects(path: Path, health: Health) -> None:
         return
     if mode := stat.S_IMODE(path.stat().st_mode) & 0o077:
         health.findings.append(Finding(path.name, f"it may be read by others (mode bits {mode:03o})"))
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5)
+    where = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        db = sqlite3.connect(where, uri=True, isolation_level=None, timeout=5)
+    except sqlite3.Error as error:
+        health.findings.append(Finding(path.name, f"it cannot be opened: {error}"))
+        return
     try:
         for (said,) in db.execute("PRAGMA integrity_check"):
             if said != "ok":

@@ -185,7 +185,10 @@ class Reader:
         # to read a database at rest SQLite makes files beside it, for which a medium that nobody writes to has no place
         at_rest = "" if log.exists() or os.access(path.parent, os.W_OK) else "&immutable=1"
         where = f"{path.absolute().as_uri()}?mode=ro{at_rest}"
-        self._db = sqlite3.connect(where, uri=True, isolation_level=None, timeout=5)
+        try:
+            self._db = sqlite3.connect(where, uri=True, isolation_level=None, timeout=5)
+        except sqlite3.Error as error:
+            raise IndexUnusable(f"{path}: cannot be opened: {error}") from None
         try:
             if not self._all("SELECT 1 FROM sqlite_master"):
                 raise missing  # it is being made
