@@ -70,6 +70,7 @@ static inline int start(Journal *j, const char *folder, const unsigned char *boo
     if (!error) error = begin(j, file, size, "", 0);
     if (!error && fsync(j->folder)) error = errno; /* by its segments an epoch is found */
     if (error) return error;
+    is_gone(j); /* it is there now */
     STORE(j->room, (int64_t)(j->end - j->at));
     sigfillset(&all); /* signals are the interpreter's */
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -139,10 +139,11 @@ static void leave(Journal *j) { /* a segment that failed is never written again 
 static int is_gone(Journal *j) {
     struct stat said;
     int64_t now = clock_of(CLOCK_MONOTONIC_COARSE);
-    if (now - j->looked < LOOK) return 0;
-    int gone = !fstat(j->file, &said) && !said.st_nlink;
-    if (!gone) j->looked = now;
-    return gone;
+    if (now - j->looked < LOOK || fstat(j->file, &said)) return 0;
+    if (!said.st_nlink) return j->named;
+    j->named = 1;
+    j->looked = now;
+    return 0;
 }
 
 /* A new segment with the first of its entries, which has its name only when they are durable. */

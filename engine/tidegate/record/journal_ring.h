@@ -99,7 +99,8 @@ typedef struct {
     unsigned oldest;
     uint64_t ahead; /* entries that are in them */
     int grounded;   /* there can be none */
-    int64_t looked; /* when it was seen last that the segment has a name */
+    int named;      /* the file system says of open files how many names they have */
+    int64_t looked; /* when it was seen last that the segment has one */
     /* under the lock */
     unsigned flying;      /* commits of the loop's that are under way */
     int64_t ride;         /* until when the writer rides along */
