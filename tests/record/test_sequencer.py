@@ -430,6 +430,19 @@ def test_an_index_that_is_not_this_log_s_is_made_anew(layout: Layout, tmp_path: 
     assert rebuilt(layout) == before
 
 
+def test_an_index_that_was_set_forward_hides_no_record(layout: Layout) -> None:
+    """Of a journal that goes on the log itself says how far it is in it."""
+    write(layout.journal, 0, 1, records(0, 1, 11), per_segment=10, end=False)  # of the last nobody knows if it counts
+    sequenced(layout)
+    assert of_journals(layout, verified(layout))[0, 1] == list(range(1, 11))
+    db = sqlite3.connect(layout.index, isolation_level=None)
+    db.execute("UPDATE position SET seq = 1000000")
+    db.close()
+    write(layout.journal, 0, 1, records(0, 1, 300), per_segment=10)
+    sequenced(layout)
+    whole(layout, {(0, 1): 300})
+
+
 def test_an_index_deleted_or_locked_under_a_running_sequencer_harms_nothing(layout: Layout) -> None:
     write(layout.journal, 0, 1, records(0, 1, 100))
     sequencer = Sequencer(layout)

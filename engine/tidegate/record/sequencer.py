@@ -55,8 +55,10 @@ class Sequencer:
         self.log = layout.open()
         try:
             self.index = self._indexed(layout)
-            self.positions = self.index.positions()
             self._totals, self._stated = of_log(layout.log, self.log.size)
+            self.positions = (
+                self.index.positions() | self._totals.positions
+            )  # of journals that go on the log knows best
             self._epoch = 1 + max((epoch for worker, epoch in self.positions if worker == SEQUENCER), default=0)
             self._seq = 0
             self._next = 0.0
