@@ -50,7 +50,7 @@ bench-record: .venv/developer
 	@test -e "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" || \
 	  { echo "Python's headers are missing:  $(APT)"; exit 1; }
 	@command -v "$${CC:-gcc}" >/dev/null || { echo "a C compiler is missing:  $(APT)"; exit 1; }
-	@echo "setting up .venv; this takes a minute, once"
+	@echo "setting up .venv, once; compiling takes a few minutes"
 	@$(PYTHON) -m venv .venv
 
 .venv/compiled: .venv/installed $(COMPILED)

@@ -308,7 +308,9 @@ static void open_all(uint64_t ramp) {
         if (mode == HOLD && t > PATIENCE) break;
     }
     while (!errors && (mode == HOLD ? busy && now() - start < PATIENCE : now() - start < ramp)) turn(MS);
-    if (mode == HOLD && busy) errors += busy, snprintf(first_error, sizeof first_error, "%d answers never came", busy);
+    if (mode != HOLD || !busy) return;
+    if (!errors) snprintf(first_error, sizeof first_error, "%d answers never came", busy);
+    errors += busy;
 }
 
 static double measure(uint64_t window, process *processes, int n) {
