@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,6 +47,7 @@ class Gateway:
         self.env = outside | {"TIDEGATE_PRICES_UNKNOWN": "input=1 output=2"} | (env or {})  # tests make up models
         self.file = folder / "tidegate.toml"
         self.workers = workers
+        self.under: Sequence[str] = ()
         self.write(settings)
 
     def write(self, settings: str) -> None:
@@ -72,7 +73,7 @@ class Gateway:
         """Starts it and waits until every worker is ready."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tidegate", "serve", "--config", str(self.file)],
+                [*self.under, sys.executable, "-m", "tidegate", "serve", "--config", str(self.file)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -135,10 +136,11 @@ def children(pid: int, named: str) -> list[int]:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, settings: str = "", *, workers: int = 1, env: dict[str, str] | None = None
+    folder: Path, settings: str = "", *, workers: int = 1, env: dict[str, str] | None = None, under: Sequence[str] = ()
 ) -> Iterator[Gateway]:
-    """A gateway that is stopped, and must stop well, at the end."""
+    """A gateway that is stopped, and must stop well, at the end; `under` is a command that starts it."""
     gateway = Gateway(folder, settings, workers=workers, env=env)
+    gateway.under = under
     try:
         gateway.start()
         yield gateway

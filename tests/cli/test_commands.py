@@ -36,6 +36,15 @@ def tidegate(*arguments: str, **variables: str) -> subprocess.CompletedProcess[s
     return subprocess.run(command, env=environment(**variables), capture_output=True, text=True, timeout=30)
 
 
+@pytest.mark.parametrize("words", ["config example", "version", "--help", "policy input", "prices show"])
+def test_an_output_that_cannot_be_written_is_explained(words: str) -> None:
+    command = [sys.executable, "-m", "tidegate", *words.split()]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(command, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert ended.returncode == 2
+    assert ended.stderr == "tidegate: the output cannot be written: no space left on device\n"
+
+
 def with_fault(fault: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A run of `main` in which loading the settings does something else."""
     program = f"""

@@ -38,6 +38,29 @@ def process(*arguments: str, **environ: str) -> tuple[int, str, str]:
     return ended.returncode, ended.stdout, ended.stderr
 
 
+@pytest.mark.parametrize("output", ["/dev/full", None], ids=["a full disk", "nothing"])
+def test_a_secret_that_nobody_has_seen_is_said_to_be_in_force(output: str | None) -> None:
+    """It stands nowhere else; the key is there."""
+    line = [sys.executable, "-m", "tidegate", "keys"]
+    where = f"> {output}" if output else ">&-"
+    made = [*line, "create", "--tenant", "acme"]
+    shell = ["sh", "-c", f'exec "$@" {where}', "sh"]
+    environment = {**os.environ, "PYTHONPATH": str(ENGINE)}
+    ended = subprocess.run([*shell, *made], env=environment, capture_output=True, text=True, timeout=60)
+    code, listed, _ = process("list", "--json")
+    (key,) = json.loads(listed)
+    assert (code, ended.returncode, ended.stdout) == (0, 2, "")
+    said = ended.stderr
+    assert said.startswith(f"tidegate: nobody has seen the secret of the key `{key['id']}`, which is in force (")
+    assert f"tidegate keys revoke {key['id']}" in said
+    assert "Exception" not in said
+    rotated = [*line, "rotate", key["id"], "--overlap", "0s"]
+    ended = subprocess.run([*shell, *rotated], env=environment, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (2, said)
+    code, secret, _ = process("rotate", key["id"], "--overlap", "0s", "--quiet")
+    assert (code, secret.startswith(key["id"])) == (0, True)
+
+
 @pytest.fixture
 def keys(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> "Command":
     return Command(monkeypatch, capsys)

@@ -2,18 +2,24 @@
 
 * Whatever Tidegate explains itself is one block on stderr, `tidegate: <message>`, and exit code 2, like wrong usage.
 * An interrupt is exit code 130, without a word; so is a reader of the output that left early (`| head`), with code 1.
+  An output that cannot be written otherwise, such as a file on a full disk, is explained.
 * Anything else is a bug: one line with its type and place, never its text, which might hold a secret; exit code 70.
 
 Importing typer and rich would add half to the time until the gateway's first answer, so the two ways in which a service
 manager starts it are recognised without them. They lead to the same function.
 """
 
+import errno
 import gc
+import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Final
 
 from tidegate.errors import TidegateError
+
+UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 
 def main() -> None:
@@ -27,7 +33,15 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in UNWRITABLE and error.filename is None:
+            drop_output()
+            _end(2, f"the output cannot be written: {os.strerror(error.errno).lower()}")
         _end(70, f"{type(error).__name__} at {_place(error)}: this is a bug in Tidegate, please report this line")
+
+
+def drop_output() -> None:
+    """What is still to be written goes nowhere, and does not fail again as the program ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _run(arguments: list[str]) -> None:

@@ -254,12 +254,12 @@ def keys_create_command(
     config: Config = None,
 ) -> None:
     """Make a key and print it, once."""
-    from tidegate.cli.keys import as_json_with, as_text, create
+    from tidegate.cli.keys import as_json_with, as_text, create, say_once
 
     said = {"tenant": tenant, "name": name, "user": user, "roles": tuple(role or ()), "tags": tuple(tag or ())}
     said["integrations"] = tuple(integration or ())
     text, key = create(config, os.environ, said, expires)
-    typer.echo(text if quiet else as_json_with(text, key) if json else as_text(text, key))
+    say_once(text if quiet else as_json_with(text, key) if json else as_text(text, key), key)
 
 
 @keys.command("list")
@@ -287,10 +287,10 @@ def keys_rotate_command(
     config: Config = None,
 ) -> None:
     """Give a key a new secret and print it, once. Its id, and what is known of it, stay."""
-    from tidegate.cli.keys import as_json_with, as_text, rotate
+    from tidegate.cli.keys import as_json_with, as_text, rotate, say_once
 
     text, key = rotate(config, os.environ, id, overlap, expires)
-    typer.echo(text if quiet else as_json_with(text, key) if json else as_text(text, key))
+    say_once(text if quiet else as_json_with(text, key) if json else as_text(text, key), key)
 
 
 @keys.command("revoke")

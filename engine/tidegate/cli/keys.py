@@ -5,7 +5,10 @@ with the next request after the command has returned. A key is printed once, whe
 else: neither lists nor messages hold one, also where a whole key was given in the place of its id.
 """
 
+import errno
+import os
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,6 +18,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import fields
 
+from tidegate.cli.app import drop_output
 from tidegate.configuration import unchecked
 from tidegate.configuration.keys import meant
 from tidegate.errors import KeysError
@@ -78,6 +82,21 @@ def rotate(
         over = min(end for end in (now + lasting, key.expires, until) if end)
         file.append([Rotated(id, file.digest(text), now, over, until)])
         return text, file.keys[id.encode()]
+
+
+def say_once(text: str, key: Key) -> None:
+    """Prints a secret, which stands nowhere else."""
+    try:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        print(text, flush=True)
+    except OSError as error:
+        drop_output()
+        id, why = key.made.id, (error.strerror or "unknown").lower()
+        raise KeysError(
+            f"nobody has seen the secret of the key `{id}`, which is in force ({why}):"
+            f" `tidegate keys rotate {id} --overlap 0s` makes another, `tidegate keys revoke {id}` ends the key"
+        ) from None
 
 
 def revoke(config: Path | None, environ: Mapping[str, str], ids: Sequence[str]) -> list[str]:

@@ -103,6 +103,8 @@ def _now(model: Model) -> str:
 def update(output: Path | None, config: Path | None, environ: Mapping[str, str]) -> str:
     """Write the table of the installed packages to a file, or to the one that the settings name."""
     path = output or _configured(config, environ)
+    if path.is_dir():
+        raise SettingsError(f"{path}: is a folder; say which file in it")
     head, models = compiled()
     text = written(head, models)
     table = parsed(text, str(path))
