@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -16,10 +17,21 @@ from hypothesis import strategies as st
 
 from tests.count import texts
 from tidegate.count import calibration_file as files
-from tidegate.count.calibration import Calibrated, Calibration, teaches_output, teaches_prompt
-from tidegate.count.evidence import ERRORS, GREATEST, LEAST, Evidence, Learnt, Rate, assumed, prior, rates
+from tidegate.count.calibration import SMALL, Calibration, teaches_input, teaches_output
+from tidegate.count.evidence import (
+    ENOUGH_CALLS,
+    ENOUGH_TOKENS,
+    ERRORS,
+    GREATEST,
+    LEAST,
+    Evidence,
+    Learnt,
+    Rate,
+    assumed,
+    prior,
+    rates,
+)
 from tidegate.count.features import BUCKETS, Features, features
-from tidegate.count.prompts import PromptCount
 from tidegate.count.tokens import count_tokens
 from tidegate.model import Usage
 
@@ -40,10 +52,27 @@ def nothing(tmp_path_factory: pytest.TempPathFactory) -> Calibration:
     return Calibration(tmp_path_factory.mktemp("nothing"), 0)
 
 
+class Estimate(NamedTuple):
+    tokens: int
+    margin: int  # that 95 % of the bills are within, where it is calibrated
+    kind: str
+
+
+def estimate(calibration: Calibration, provider: str, model: str, counted: int, of: Features) -> Estimate:
+    """What so many tokens, counted here, are for a model."""
+    rate = calibration.rates(provider, model, of.side)[of.bucket]
+    tokens = rate.of(counted)
+    return Estimate(tokens, -(-(tokens + SMALL) * rate.error // 100), rate.kind)
+
+
+def learn(calibration: Calibration, provider: str, model: str, of: Features, counted: int, billed: int) -> None:
+    calibration.teach(provider, model, of.side, of.bucket, counted, billed)
+
+
 def taught(calibration: Calibration, ratio: float, calls: int = 60, of: Features = PROSE) -> Calibration:
     for call in range(calls):
         counted = 500 + 10 * call
-        calibration.learn(*MODEL, of, counted, round(counted * ratio))
+        learn(calibration, *MODEL, of, counted, round(counted * ratio))
     return calibration
 
 
@@ -78,12 +107,12 @@ def test_estimates_for_an_unknown_vocabulary_get_well_better_with_calls(calibrat
         text = next(stream)
         counted, billed = count_tokens(text, "gpt-4o"), count_tokens(text, "gpt-4")
         kind = described(text, counted)
-        estimate = calibration.estimate(*MODEL, counted, kind)
+        expected = estimate(calibration, *MODEL, counted, kind)
         if call >= 150:
             before.append(abs(counted - billed) / billed)
-            after.append(abs(estimate.tokens - billed) / billed)
-            within += abs(estimate.tokens - billed) <= estimate.margin
-        calibration.learn(*MODEL, kind, counted, billed)
+            after.append(abs(expected.tokens - billed) / billed)
+            within += abs(expected.tokens - billed) <= expected.margin
+        learn(calibration, *MODEL, kind, counted, billed)
     assert sum(after) < 0.6 * sum(before), (sum(before), sum(after))
     assert within >= 0.9 * len(after), "the margin holds for about 95 of 100"
 
@@ -94,30 +123,30 @@ def test_scripts_have_ratios_of_their_own(calibration: Calibration) -> None:
     for _ in range(400):
         bucket = random.randrange(BUCKETS)
         counted = random.randrange(50, 3000)
-        calibration.learn(*MODEL, Features("prompt", bucket), counted, round(counted * ratios[bucket]))
+        learn(calibration, *MODEL, Features("prompt", bucket), counted, round(counted * ratios[bucket]))
     for bucket, ratio in ratios.items():
-        estimate = calibration.estimate(*MODEL, 10_000, Features("prompt", bucket))
-        assert abs(estimate.tokens - 10_000 * ratio) < 0.02 * 10_000 * ratio, bucket
-        assert estimate.kind == "calibrated"
-        assert estimate.margin <= 0.05 * estimate.tokens + 10
+        expected = estimate(calibration, *MODEL, 10_000, Features("prompt", bucket))
+        assert abs(expected.tokens - 10_000 * ratio) < 0.02 * 10_000 * ratio, bucket
+        assert expected.kind == "calibrated"
+        assert expected.margin <= 0.05 * expected.tokens + 10
 
 
 def test_a_change_of_vocabulary_is_followed(calibration: Calibration) -> None:
     taught(taught(calibration, 1.0), 1.4, calls=150)
-    assert abs(calibration.estimate(*MODEL, 1000, PROSE).tokens - 1400) <= 20
+    assert abs(estimate(calibration, *MODEL, 1000, PROSE).tokens - 1400) <= 20
 
 
 def test_what_is_read_and_what_is_written_are_learnt_apart(calibration: Calibration) -> None:
     taught(calibration, 2.0, of=OUTPUT)
-    assert calibration.estimate(*MODEL, 1000, PROSE) == Calibrated(1000, 661, "estimated")
-    assert calibration.estimate(*MODEL, 1000, OUTPUT).tokens > 1950
+    assert estimate(calibration, *MODEL, 1000, PROSE) == Estimate(1000, 661, "estimated")
+    assert estimate(calibration, *MODEL, 1000, OUTPUT).tokens > 1950
 
 
 def test_one_model_says_nothing_of_another_or_of_another_provider(calibration: Calibration) -> None:
     taught(calibration, 2.0)
-    untaught = Calibrated(1000, 661, "estimated")
-    assert calibration.estimate("acme", "acme-2", 1000, PROSE) == untaught
-    assert calibration.estimate("other", "acme-1", 1000, PROSE) == untaught
+    untaught = Estimate(1000, 661, "estimated")
+    assert estimate(calibration, "acme", "acme-2", 1000, PROSE) == untaught
+    assert estimate(calibration, "other", "acme-1", 1000, PROSE) == untaught
 
 
 PRIORS = [
@@ -139,75 +168,60 @@ PRIORS = [
 @pytest.mark.parametrize(("model", "ratio"), PRIORS)
 def test_without_evidence_a_model_is_like_its_family(calibration: Calibration, model: str, ratio: float) -> None:
     assert prior(model) == ratio
-    found = calibration.estimate("any", model, 1000, PROSE)
+    found = estimate(calibration, "any", model, 1000, PROSE)
     assert abs(found.tokens - 1000 * ratio) <= 1
     assert (found.kind, found.margin) == ("estimated", -(-(found.tokens + 32) * 64 // 100))
 
 
 def test_a_number_is_calibrated_only_after_enough_calls_of_enough_tokens(calibration: Calibration) -> None:
     def kind() -> str:
-        return calibration.estimate(*MODEL, 100, PROSE).kind
+        return estimate(calibration, *MODEL, 100, PROSE).kind
 
     for call in range(40):
-        calibration.learn(*MODEL, PROSE, 20, 30)
+        learn(calibration, *MODEL, PROSE, 20, 30)
         assert kind() == "estimated", "short texts say little, however many"
     for _ in range(4):
-        calibration.learn(*MODEL, PROSE, 400, 600)
+        learn(calibration, *MODEL, PROSE, 400, 600)
     assert kind() == "calibrated"
     for call in range(12):
-        assert calibration.estimate("acme", "big", 100, PROSE).kind == "estimated", call
-        calibration.learn("acme", "big", PROSE, 100_000, 150_000)
-    assert calibration.estimate("acme", "big", 100, PROSE).kind == "calibrated"
+        assert estimate(calibration, "acme", "big", 100, PROSE).kind == "estimated", call
+        learn(calibration, "acme", "big", PROSE, 100_000, 150_000)
+    assert estimate(calibration, "acme", "big", 100, PROSE).kind == "calibrated"
 
 
 def test_a_kind_of_text_that_was_not_seen_leans_on_those_that_were(calibration: Calibration) -> None:
     taught(calibration, 1.5)
-    unseen = calibration.estimate(*MODEL, 1000, Features("prompt", 3))
+    unseen = estimate(calibration, *MODEL, 1000, Features("prompt", 3))
     assert unseen.kind == "estimated"
     assert 1450 < unseen.tokens <= 1500
 
 
 def test_one_odd_bill_does_little(calibration: Calibration) -> None:
     taught(calibration, 1.0)
-    calibration.learn(*MODEL, PROSE, 1000, 1_000_000)
-    assert calibration.estimate(*MODEL, 1000, PROSE).tokens < 1110
+    learn(calibration, *MODEL, PROSE, 1000, 1_000_000)
+    assert estimate(calibration, *MODEL, 1000, PROSE).tokens < 1110
 
 
 @pytest.mark.parametrize(("counted", "billed"), [(0, 10), (10, 0), (-1, 5), (0, 0)])
 def test_nothing_is_learnt_from_nothing(calibration: Calibration, counted: int, billed: int) -> None:
-    calibration.learn(*MODEL, PROSE, counted, billed)
+    learn(calibration, *MODEL, PROSE, counted, billed)
     calibration.save()
-    assert calibration.estimate(*MODEL, 1000, PROSE).tokens == 1000
+    assert estimate(calibration, *MODEL, 1000, PROSE).tokens == 1000
 
 
 def test_the_margin_is_what_95_of_100_errors_stay_within(calibration: Calibration) -> None:
     random = Random(6)
     for _ in range(200):
-        calibration.learn(*MODEL, PROSE, 5000, round(5000 * random.uniform(0.9, 1.1)))
-    margin = calibration.estimate(*MODEL, 5000, PROSE).margin
+        learn(calibration, *MODEL, PROSE, 5000, round(5000 * random.uniform(0.9, 1.1)))
+    margin = estimate(calibration, *MODEL, 5000, PROSE).margin
     assert 0.08 * 5000 <= margin <= 0.13 * 5000
 
 
-def test_nothing_has_no_tokens_and_no_margin(calibration: Calibration) -> None:
-    assert calibration.estimate(*MODEL, 0, PROSE) == Calibrated(0, 0, "estimated")
+def test_nothing_has_no_tokens(calibration: Calibration) -> None:
+    assert estimate(calibration, *MODEL, 0, PROSE).tokens == 0
 
 
-# prompts
-
-
-def counted(tokens: int = 1000, kind: str = "estimated", **more: int) -> PromptCount:
-    return PromptCount(tokens, kind, PROSE, **more)  # type: ignore[arg-type]
-
-
-def test_an_exact_prompt_stands_and_images_have_no_ratio(calibration: Calibration) -> None:
-    taught(calibration, 1.5)
-    assert calibration.prompt(*MODEL, counted(kind="exact")) == Calibrated(1000, 0, "exact")
-    texts_alone = calibration.prompt(*MODEL, counted(1000))
-    assert texts_alone.kind == "calibrated"
-    with_image = calibration.prompt(*MODEL, counted(2500, media=1500, images=1))
-    assert (with_image.tokens, with_image.margin) == (texts_alone.tokens + 1500, texts_alone.margin)
-    assert with_image.kind == "estimated"
-    assert calibration.prompt(*MODEL, counted(1000, others=1)).kind == "estimated"
+# which calls teach
 
 
 def usage(**more: int | str) -> Usage:
@@ -215,22 +229,19 @@ def usage(**more: int | str) -> Usage:
 
 
 LESSONS = [
-    ("texts", "acme", counted(), usage(), True),
-    ("an exact count", "acme", counted(kind="exact"), usage(), False),
-    ("images", "acme", counted(images=1, media=85), usage(), False),
-    ("parts that are guessed", "acme", counted(others=1), usage(), False),
-    ("audio that was reported", "acme", counted(), usage(input_audio_tokens=5), False),
-    ("what was found on the way", "acme", counted(), usage(web_searches=1), False),
-    ("nothing reported", "acme", counted(), usage(kind="estimated"), False),
-    ("a cache, in the input or beside it", "acme", counted(), usage(cached_tokens=500), False),
-    ("a cache that was written", "acme", counted(), usage(cache_write_tokens=500), False),
-    ("a cache as documented", "anthropic", counted(), usage(cached_tokens=500, cache_write_tokens=5), True),
+    ("texts", "acme", usage(), True),
+    ("audio that was reported", "acme", usage(input_audio_tokens=5), False),
+    ("what was found on the way", "acme", usage(web_searches=1), False),
+    ("nothing reported", "acme", usage(kind="estimated"), False),
+    ("a cache, in the input or beside it", "acme", usage(cached_tokens=500), False),
+    ("a cache that was written", "acme", usage(cache_write_tokens=500), False),
+    ("a cache as documented", "anthropic", usage(cached_tokens=500, cache_write_tokens=5), True),
 ]
 
 
-@pytest.mark.parametrize(("note", "provider", "prompt", "reported", "expected"), LESSONS)
-def test_which_prompts_teach(note: str, provider: str, prompt: PromptCount, reported: Usage, expected: bool) -> None:
-    assert teaches_prompt(provider, prompt, reported) is expected
+@pytest.mark.parametrize(("note", "provider", "reported", "expected"), LESSONS)
+def test_which_prompts_teach(note: str, provider: str, reported: Usage, expected: bool) -> None:
+    assert teaches_input(provider, reported) is expected
 
 
 @pytest.mark.parametrize(
@@ -289,7 +300,8 @@ def test_a_ratio_is_never_beyond_those_of_vocabularies(every: list[Evidence], mo
     for evidence, rate in zip(every, rates(model, every), strict=True):
         assert LEAST <= rate.ratio <= GREATEST
         assert rate.error in ERRORS
-        assert rate.kind == ("calibrated" if evidence.is_enough else "estimated")
+        enough = evidence.counted >= ENOUGH_TOKENS and evidence.calls >= ENOUGH_CALLS
+        assert rate.kind == ("calibrated" if enough else "estimated")
 
 
 @UNTIMED
@@ -301,10 +313,10 @@ def test_an_error_is_never_taken_for_a_smaller_one(error: float) -> None:
 @UNTIMED
 @given(st.integers(0, 10**9), st.integers(0, 3))
 def test_estimates_are_whole_and_rounded_up(nothing: Calibration, tokens: int, bucket: int) -> None:
-    found = nothing.estimate("any", "claude-opus-5", tokens, Features("output", bucket))
+    found = estimate(nothing, "any", "claude-opus-5", tokens, Features("output", bucket))
     ratio = assumed("claude-opus-5")[bucket].ratio
     assert tokens * ratio <= found.tokens < tokens * ratio + 1
-    assert (type(found.tokens), type(found.margin)) == (int, int)
+    assert type(found.tokens) is int
 
 
 @pytest.mark.parametrize(
@@ -324,9 +336,9 @@ def test_what_was_learnt_outlives_the_worker(tmp_path: Path) -> None:
     first.save()
     second = Calibration(tmp_path, 3)
     assert second.flaws == []
-    assert second.estimate(*MODEL, 1000, PROSE) == first.estimate(*MODEL, 1000, PROSE)
+    assert estimate(second, *MODEL, 1000, PROSE) == estimate(first, *MODEL, 1000, PROSE)
     second.save()
-    assert Calibration(tmp_path, 3).estimate(*MODEL, 1000, PROSE) == first.estimate(*MODEL, 1000, PROSE)
+    assert estimate(Calibration(tmp_path, 3), *MODEL, 1000, PROSE) == estimate(first, *MODEL, 1000, PROSE)
     [kept] = tmp_path.iterdir()
     assert (kept.name, kept.stat().st_mode & 0o777) == ("calibration-3.json", 0o600)
 
@@ -335,13 +347,13 @@ def test_workers_learn_from_one_another_once(tmp_path: Path) -> None:
     for worker, ratio in enumerate((1.2, 1.6)):
         taught(Calibration(tmp_path / str(worker), worker), ratio).save()
         (tmp_path / str(worker) / f"calibration-{worker}.json").rename(tmp_path / f"calibration-{worker}.json")
-    both = [Calibration(tmp_path, worker).estimate(*MODEL, 10_000, PROSE).tokens for worker in (0, 1, 2)]
+    both = [estimate(Calibration(tmp_path, worker), *MODEL, 10_000, PROSE).tokens for worker in (0, 1, 2)]
     assert len(set(both)) == 1
     assert both[0] == pytest.approx(14_000, rel=0.02)
     for _ in range(5):  # whoever restarts and saves adds nothing
         for worker in (0, 1, 2):
             Calibration(tmp_path, worker).save()
-    assert Calibration(tmp_path, 0).estimate(*MODEL, 10_000, PROSE).tokens == both[0]
+    assert estimate(Calibration(tmp_path, 0), *MODEL, 10_000, PROSE).tokens == both[0]
 
 
 def test_what_others_knew_fades_as_a_worker_learns(tmp_path: Path) -> None:
@@ -349,7 +361,7 @@ def test_what_others_knew_fades_as_a_worker_learns(tmp_path: Path) -> None:
         taught(Calibration(tmp_path, worker), 1.0).save()
     last = Calibration(tmp_path, 9)
     taught(last, 2.0, calls=150)
-    assert last.estimate(*MODEL, 1000, PROSE).tokens > 1900
+    assert estimate(last, *MODEL, 1000, PROSE).tokens > 1900
 
 
 BROKEN = [
@@ -381,7 +393,7 @@ def test_a_broken_file_is_set_aside_and_nothing_else_is_lost(
     assert f"cannot be read from `{path}`" in flaw
     assert flaw.endswith("it is set aside as `calibration-0.json.broken`")
     assert (tmp_path / "calibration-0.json.broken").read_bytes() == broken
-    assert opened.estimate(*MODEL, 1000, PROSE).tokens > 1400, "what the other knew"
+    assert estimate(opened, *MODEL, 1000, PROSE).tokens > 1400, "what the other knew"
     opened.save()
     assert Calibration(tmp_path, 0).flaws == []
 
@@ -406,7 +418,7 @@ def test_a_worker_that_is_killed_while_it_saves_loses_no_more_than_its_last_word
     os.waitpid(child, 0)
     survivor = Calibration(tmp_path, 0)
     assert survivor.flaws == []
-    assert survivor.estimate(*MODEL, 1000, PROSE).tokens == pytest.approx(1500, rel=0.02)
+    assert estimate(survivor, *MODEL, 1000, PROSE).tokens == pytest.approx(1500, rel=0.02)
 
 
 def test_a_save_that_fails_leaves_what_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -431,10 +443,10 @@ def test_the_number_of_models_is_bounded_and_the_idle_ones_go(tmp_path: Path, mo
     monkeypatch.setattr(files, "MODELS", 3)
     calibration = Calibration(tmp_path, 0)
     for model in ("a", "b", "c", "a", "d"):
-        calibration.estimate("acme", model, 10, PROSE)
+        estimate(calibration, "acme", model, 10, PROSE)
         for _ in range(20):
-            calibration.learn("acme", model, PROSE, 1000, 2000)
-    known = [model for model in "abcd" if calibration.estimate("acme", model, 1000, PROSE).kind == "calibrated"]
+            learn(calibration, "acme", model, PROSE, 1000, 2000)
+    known = [model for model in "abcd" if estimate(calibration, "acme", model, 1000, PROSE).kind == "calibrated"]
     assert known == ["a", "c", "d"]
     calibration.save()
     assert [model for _, model in files.read(tmp_path / "calibration-0.json")] == ["c", "a", "d"]

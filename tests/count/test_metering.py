@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from tidegate.count.calibration import Calibration
-from tidegate.count.features import Features
 from tidegate.count.metering import Metering, Meters
 from tidegate.count.prices import Prices
 from tidegate.count.prices_table import shipped
@@ -172,6 +171,45 @@ def test_a_broken_call_teaches_nothing(meters: Meters) -> None:
     assert opened(meters, "llama-3-70b").prompt_kind == "estimated"
 
 
+IMAGE_PART = {"type": "image_url", "image_url": {"url": "https://a"}}
+LESSONS: list[tuple[str, str, list[object], bool]] = [
+    ("texts", "llama-3-70b", [], True),
+    ("an exact count", "gpt-4o", [], False),
+    ("an image", "llama-3-70b", [IMAGE_PART], False),
+    ("a part that nobody knows", "llama-3-70b", [{"type": "smell", "smell": "salt"}], False),
+]
+
+
+@pytest.mark.parametrize(("note", "model", "parts", "teaches"), LESSONS, ids=[note for note, *_ in LESSONS])
+def test_which_prompts_teach(meters: Meters, note: str, model: str, parts: list[object], teaches: bool) -> None:
+    content = [{"type": "text", "text": TEXT * 20}, *parts]
+    asked = call("chat.completions", model=model, messages=[{"role": "user", "content": content}])
+    before = meters.calibration.rates("house", model, "prompt")
+    for _ in range(12):
+        metering = meters.open(asked, model, "house")
+        metering.plain(json.dumps({"usage": {"prompt_tokens": 900, "completion_tokens": 1}}).encode())
+        charged(metering)
+    kinds = [rate.kind for rate in meters.calibration.rates("house", model, "prompt")]
+    assert ("calibrated" in kinds) is teaches
+    assert (meters.calibration.rates("house", model, "prompt") is before) is not teaches
+
+
+def test_what_is_no_text_has_no_ratio(meters: Meters) -> None:
+    model, parts = "llama-3-70b", [{"type": "text", "text": TEXT}]
+    texts, image = (
+        call("chat.completions", model=model, messages=[{"role": "user", "content": content}])
+        for content in (parts, [*parts, IMAGE_PART])
+    )
+    media = meters.open(image, model, "house").prompt_tokens - meters.open(texts, model, "house").prompt_tokens
+    assert media > 0
+    for bucket in range(4):
+        for _ in range(60):
+            meters.calibration.teach("house", model, "prompt", bucket, 1000, 2000)
+    alone, beside = meters.open(texts, model, "house"), meters.open(image, model, "house")
+    assert (alone.prompt_kind, beside.prompt_kind) == ("calibrated", "estimated")
+    assert beside.prompt_tokens == alone.prompt_tokens + media
+
+
 def test_models_that_callers_make_up_are_forgotten(meters: Meters) -> None:
     for number in range(5000):
         meters.terms(f"made-up-{number}", "house")
@@ -268,7 +306,7 @@ def test_no_answer_grows_to_its_threshold_before_the_meter_has(meters: Meters, m
     if model == "taught":
         for bucket, ratio in enumerate((0.7, 2.0, 1.3, 1.0)):
             for _ in range(40):
-                meters.calibration.learn("openai", model, Features("output", bucket), 1000, round(1000 * ratio))
+                meters.calibration.teach("openai", model, "output", bucket, 1000, round(1000 * ratio))
     for threshold in (1, 7, 50, 90):
         metering = opened(meters, model)
         stream, raw, before = metering.stream(False), metering.raw_for(threshold), 0
@@ -290,7 +328,7 @@ def test_what_is_learnt_meanwhile_changes_no_call_that_is_under_way(meters: Mete
     before = metering.so_far()
     for bucket in range(4):
         for _ in range(40):
-            meters.calibration.learn("openai", "llama-3-70b", Features("output", bucket), 1000, 2900)
+            meters.calibration.teach("openai", "llama-3-70b", "output", bucket, 1000, 2900)
     assert metering.so_far() == metering.counted().output_tokens == before
     later = opened(meters, "llama-3-70b")
     stream = later.stream(False)

@@ -12,27 +12,15 @@ knew counts beside what it learns, and fades as that grows.
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
 from tidegate.count import calibration_file as files
 from tidegate.count.evidence import Learnt, Rate, assumed, rates
-from tidegate.count.features import Features, Side
-from tidegate.count.prompts import PromptCount
-from tidegate.count.registry import Kind
+from tidegate.count.features import Side
 from tidegate.model import Usage
 
 SMALL: Final = 32  # tokens that errors are measured with: of a short text they say nothing
 
 # whose reports of cached tokens have one documented meaning; other servers may have them in the input or beside it
 CLEAR_CACHES: Final = frozenset(("anthropic", "aws", "azure", "deepseek", "google", "openai", "x-ai"))
-
-
-class Calibrated(Struct, frozen=True):
-    """An estimate; where it is `calibrated`, 95 % of the numbers that the provider reports are within the margin."""
-
-    tokens: int
-    margin: int
-    kind: Kind
 
 
 class Calibration:
@@ -56,23 +44,8 @@ class Calibration:
                 elif len(known) < files.MODELS:
                     known[key] = learnt
 
-    def prompt(self, provider: str, model: str, count: PromptCount) -> Calibrated:
-        """What a prompt will be billed as; an exact count stands. What is no text is in no margin."""
-        if count.kind == "exact":
-            return Calibrated(count.tokens, 0, "exact")
-        texts = self.estimate(provider, model, count.tokens - count.media, count.features)
-        guessed = count.media or count.others
-        return Calibrated(texts.tokens + count.media, texts.margin, "estimated" if guessed else texts.kind)
-
-    def estimate(self, provider: str, model: str, tokens: int, features: Features) -> Calibrated:
-        """What so many tokens, counted here, are for the model; rounded up. Threads may ask while the worker learns."""
-        rate = self.rates(provider, model, features.side)[features.bucket]
-        estimate = rate.of(tokens)
-        margin = -(-(estimate + SMALL) * rate.error // 100) if tokens else 0
-        return Calibrated(estimate, margin, rate.kind)
-
     def rates(self, provider: str, model: str, side: Side) -> tuple[Rate, ...]:
-        """How tokens counted here become the model's, for each kind of text."""
+        """How tokens counted here become the model's, by kind of text. Threads may ask while the worker learns."""
         key = provider, model
         of_side = self._rates[side]
         known = of_side.get(key)
@@ -84,13 +57,9 @@ class Calibration:
             known = of_side[key] = rates(model, learnt.of(side))
         return known
 
-    def learn(self, provider: str, model: str, features: Features, counted: int, billed: int) -> None:
-        """What was billed for a text that was counted here; `teaches_prompt` and `teaches_output` say of which calls
-        this can be learnt."""
-        self.teach(provider, model, features.side, features.bucket, counted, billed)
-
     def teach(self, provider: str, model: str, side: Side, bucket: int, counted: int, billed: int) -> None:
-        """The same of a text whose features are not put together first."""
+        """What was billed for a text of this kind that was counted here; `teaches_input` and `teaches_output` say of
+        which calls this can be learnt."""
         if counted <= 0 or billed <= 0:
             return
         rate: Rate = self.rates(provider, model, side)[bucket]
@@ -130,14 +99,9 @@ class Calibration:
         return {}
 
 
-def teaches_prompt(provider: str, count: PromptCount, usage: Usage) -> bool:
-    """Whether a call's input says something about vocabularies: not where there was more in it than texts, where the
-    provider put in what it had found, or where cached tokens may have been left out of the report."""
-    return not (count.kind == "exact" or count.media or count.others) and teaches_input(provider, usage)
-
-
 def teaches_input(provider: str, usage: Usage) -> bool:
-    """The same of a prompt that was counted in another vocabulary and holds nothing but texts."""
+    """Whether a call's input says something about vocabularies, where it was counted in another one and is nothing but
+    texts: not where the provider put in what it had found, or where cached tokens may be left out of the report."""
     if usage.kind != "provider" or usage.web_searches or usage.input_audio_tokens or usage.input_image_tokens:
         return False
     return provider in CLEAR_CACHES or not (usage.cached_tokens or usage.cache_write_tokens)

@@ -46,10 +46,6 @@ class Evidence(Struct, frozen=True):
         return _total(self.errors)
 
     @property
-    def is_enough(self) -> bool:
-        return _is_enough(self.counted, self.errors)
-
-    @property
     def error(self) -> int:
         """What 95 % of the errors stay within, in percent."""
         return _within(self.errors)
