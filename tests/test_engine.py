@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import os
 import shutil
 import subprocess
@@ -48,6 +49,7 @@ from tidegate.errors import (
     ResponseDenied,
     StartError,
 )
+from tidegate.governed import GovernedRun
 from tidegate.model import Evidence
 from tidegate.model import Outcome as Ending
 from tidegate.record.layout import find
@@ -448,6 +450,21 @@ def test_an_event_without_end_stops_the_stream(tmp_path: Path) -> None:
     assert Said(tmp_path).outcome(run.id).error == "upstream_malformed"
 
 
+def test_what_follows_the_end_of_an_answer_is_not_gathered_without_end(tmp_path: Path) -> None:
+    padding = b":%b\n\n" % (b" " * 1021)
+    answer, behind = words(5), iter([padding] * 1000)
+    with opened(tmp_path) as engine:
+        run = begin(engine, stream=True)
+        out = b"".join(run.stream(itertools.chain(answer, behind)))
+        brief = begin(engine, stream=True)
+        whole = [*words(5), padding]
+        assert b"".join(brief.stream(whole)) == b"".join(whole)
+    assert out == b"".join(answer) + padding * 65
+    assert len(list(behind)) == 1000 - 65
+    outcome = Said(tmp_path).outcome(run.id)
+    assert (outcome.status, outcome.error, outcome.client_left) == (200, "", False)
+
+
 # answers that do not come to their end
 
 
@@ -566,11 +583,12 @@ NO_ENDS: list[tuple[Callable[[Any], object], str]] = [
     (lambda run: run.end(10**30), "a status beyond all"),
     (lambda run: run.end(error="It broke: Ann's call"), "words"),
     (lambda run: run.end(error="\ud800"), "half a character"),
-    (lambda run: run.end(error="x" * 65), "a long code"),
+    (lambda run: run.end(error="x" * 33), "a long code"),
     (lambda run: run.whole(b"{}", -1), "of a whole answer"),
     (lambda run: list(run.stream([b"data: {}\n\n"], 1000)), "of a stream"),
     (lambda run: run.fall_back(-1), "of a provider that does not answer"),
     (lambda run: run.fall_back(error="no answer"), "and in words"),
+    (lambda run: run.fall_back(error="x" * 33), "and in a long code"),
 ]
 
 
@@ -582,6 +600,33 @@ def test_what_no_record_can_have_ends_nothing(shared: Engine, end: Callable[[Any
     assert not run.over
     run.end(200)
     assert run.over
+
+
+def test_the_longest_code_is_read_in_the_ledger(tmp_path: Path) -> None:
+    code = "x" * 32
+    others = {"other": Integration(provider="simulated"), "third": Integration(provider="simulated")}
+    with opened(tmp_path, rules=ROUTED, integration=others) as engine:
+        run = begin(engine)
+        assert run.fall_back(error=code)
+        run.end(502, error=code)
+    outcome = Said(tmp_path).outcome(run.id)
+    assert outcome.error == code
+    assert [each.error for each in outcome.attempts] == [code, code]
+
+
+def test_an_error_whose_code_no_record_can_have_is_recorded_without_it(tmp_path: Path) -> None:
+    class Own(TidegateError):
+        code = "x" * 33
+
+    def fail(run: GovernedRun) -> None:
+        with run:
+            raise Own("it broke")
+
+    with opened(tmp_path) as engine:
+        run = begin(engine)
+        with pytest.raises(Own):
+            fail(run)
+    assert Said(tmp_path).outcome(run.id).error == "abandoned"
 
 
 def test_a_run_that_nobody_has_any_more_is_ended(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from tidegate.errors import Abandoned, BadField, TidegateError, UpstreamError, UpstreamMalformed
+from tidegate.forward.relay import WITHHELD
 from tidegate.forward.request import asks_usage
 from tidegate.model import Decision, Outcome, Usage
 from tidegate.record.unrecorded import Unrecorded
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from tidegate.engine import Engine
 
 GONE: Final = Outcome(Abandoned.status, Abandoned.code)
-CODE: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}").fullmatch
+CODE: Final = re.compile(r"[a-z][a-z0-9_.-]{0,31}").fullmatch  # as much as a record has room for
 
 Given = TypeVar("Given")
 Work = Callable[[], object]  # that may take long
@@ -132,11 +133,13 @@ class Course:
         if self.over:
             raise Abandoned("the run has ended")
         run = self.run
-        run.body(body)
+        run.came(body)
         if status < 300:
             run.plain(body)
             if run.judges:
                 self.error = run.judge_plain(body)
+        if self.error is None:
+            run.went(body)
 
     def end(self, ended: Outcome) -> int:
         """Charges what was used and writes the outcome; its number. Raises Unrecorded where that cannot be kept now:
@@ -250,7 +253,8 @@ class GovernedRun:
         Under evidence `response` and `strict` the first bytes wait until the intent is durable and the last ones for
         the outcome; where that cannot be kept they are an error event, or, of the first, an Unrecorded. Closed before
         its end, the stream counts as one whose client left. An error of `chunks` is passed on when it is recorded.
-        Nothing is read after the end; closing the connection to the provider is left to who opened it.
+        Nothing is read after the end, and behind the event that ends an answer no more than 64 KiB; closing the
+        connection to the provider is left to who opened it.
         """
         _check(status)
         passing = _Passing(self)
@@ -331,10 +335,10 @@ class GovernedRun:
 
     def end(self, status: int = 200, *, error: str = "", left: bool = False, reached: bool = True) -> Ended:
         """The run is over: it is charged for what it used, and recorded, which this waits for unless evidence is
-        `async` or the client `left`. `status` is what the client was told, `error` the code of what went wrong.
-        `reached=False` says that nothing left, so that nothing was used. Raises Unrecorded where the record cannot be
-        kept: then the answer must not be completed. What has ended stays as it is. Raises BadField, and ends nothing,
-        for a status or a code that is none: records have no words of anybody's.
+        `async` or the client `left`. `status` is what the client was told, `error` the code of what went wrong, which
+        has at most 32 characters. `reached=False` says that nothing left, so that nothing was used. Raises Unrecorded
+        where the record cannot be kept: then the answer must not be completed. What has ended stays as it is. Raises
+        BadField, and ends nothing, for a status or a code that is none: records have no words of anybody's.
         """
         _check(status, error)
         return self._engine.wait(self._end(self._outcome(status, error, left, reached)))
@@ -359,7 +363,7 @@ class GovernedRun:
     def _broken(self, status: int, error: BaseException, code: str = UpstreamError.code) -> None:
         """The answer did not come to its end; nobody waits for the record of that."""
         left = _left(error)
-        if isinstance(error, TidegateError):
+        if isinstance(error, TidegateError) and CODE(error.code) is not None:  # a program may have errors of its own
             code = error.code
         self._engine.fail(self._course, self._outcome(status, "" if left else code, left, True))
 
@@ -386,7 +390,7 @@ def _check(status: int, error: str = "") -> None:
     if not 0 <= status <= 999:
         raise BadField("`status` is none of HTTP's")
     if error and CODE(error) is None:
-        raise BadField("`error` is not a code of lower-case letters, digits, `_`, `.` and `-`")
+        raise BadField("`error` is not a code: at most 32 lower-case letters, digits, `_`, `.` and `-`")
 
 
 def _left(error: BaseException) -> bool:
@@ -400,6 +404,7 @@ class _Passing:
     def __init__(self, run: GovernedRun) -> None:
         self._run = run
         self._kept = b""  # the end of the stream, which waits for the record
+        self._behind = 0  # bytes of it that came after the event that ends the answer: nobody needs many of them
         self._begun = False
         self.over = False
 
@@ -407,8 +412,9 @@ class _Passing:
         """What of a read goes on at once."""
         run = self._run
         out = run.feed(chunk)
-        if run.stopped:
-            self.over = True
+        if self._kept:
+            self._behind += len(out)
+        self.over = run.stopped or self._behind > WITHHELD
         if self.over or self._kept or run._course.complete:
             self._kept += out
             return b""

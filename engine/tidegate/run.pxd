@@ -43,6 +43,7 @@ cdef class Run(Framer):
     cdef object _standings
     cdef long long _covered, _ahead, _ask_at
     cdef long long _judged
+    cdef bytes _unjudged
 
     @cython.locals(price=Price)
     cpdef metered(self, Metering metering, str integration, str prices)
@@ -59,13 +60,16 @@ cdef class Run(Framer):
     cpdef lowered(self)
     cdef _answers(self)
     cpdef plain(self, bytes body)
-    cpdef body(self, bytes body)
+    cpdef came(self, bytes body)
+    cpdef went(self, bytes body)
     cpdef bytes lines(self)
     cpdef leave(self, bytes body, tuple edits)
     cpdef stream(self, bint strip)
     @cython.locals(meter=_Fed)
     cpdef bytes feed(self, bytes read)
     cpdef bytes rest(self)
+    cdef _pass(self, bytes events)
+    cdef _passed(self)
     @cython.locals(held=Held, usage=Usage)
     cpdef settle(self, Outcome ended)
     @cython.locals(counters=Counters, account=Account)

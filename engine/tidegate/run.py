@@ -101,6 +101,7 @@ class Run(Framer):
         self._ahead = 0  # so many before their end more are held
         self._ask_at = ENDLESS  # tokens of the answer at which the policy is asked again
         self._judged = -1  # bytes of a stream's text that the policy has judged; none yet
+        self._unjudged = b""  # events that wait for it
 
     # before the call leaves
 
@@ -318,7 +319,8 @@ class Run(Framer):
 
     def used(self) -> Usage:
         """What the stream has used so far."""
-        return self._metering.counted() or Usage(0, 0, "estimated")
+        metering = self._metering
+        return metering.settled(metering.counted(), False)
 
     def feed(self, read: bytes) -> bytes:
         """The bytes that may go on after this read."""
@@ -328,7 +330,7 @@ class Run(Framer):
         passed = meter.feed(read)
         self.overflow = meter.overflow
         if passed:
-            self.account.went(passed)
+            self._pass(passed)
         return passed
 
     def rest(self) -> bytes:
@@ -336,8 +338,20 @@ class Run(Framer):
         assert self.meter is not None
         left = self.meter.rest()
         if left:
-            self.account.went(left)
+            self._pass(left)
         return left
+
+    def _pass(self, events: bytes) -> None:
+        """The client gets them, unless a policy is to be asked first."""
+        if self.judges:
+            self._unjudged += events
+        else:
+            self.account.went(events)
+
+    def _passed(self) -> None:
+        if self._unjudged:
+            self.account.went(self._unjudged)
+            self._unjudged = b""
 
     def ending(self) -> bytes:
         """The events that end the stream, which is stopped here, in the way of its dialect."""
@@ -346,6 +360,7 @@ class Run(Framer):
         assert meter is not None
         event = self.call.route.stop(Stop(self.why, stopping, self.call.run, self.used(), self.asked), meter)
         assert event is not None
+        self._passed()
         self.account.went(event)
         return event
 
@@ -359,9 +374,12 @@ class Run(Framer):
         """A piece of an answer that is too large to hold."""
         self._metering.piece(body)
 
-    def body(self, body: bytes) -> None:
-        """Bytes of an answer that is no stream, as they pass."""
+    def came(self, body: bytes) -> None:
+        """Bytes of an answer that is no stream, from the provider."""
         self.account.came(body)
+
+    def went(self, body: bytes) -> None:
+        """Bytes that the client gets: of such an answer, or an event of our own."""
         self.account.went(body)
 
     # what the policy says of the whole answer
@@ -375,14 +393,17 @@ class Run(Framer):
         """Of a stream, as soon as the event that ends it has come, or it has ended without one; and again where text
         comes after that.
         """
-        meter = self.meter
+        meter, error = self.meter, None
         assert meter is not None
-        if not (done or meter.done) or meter.size == self._judged:
-            return None
-        self._judged = meter.size
-        if meter.size > self._rules.text:
-            return self.unjudged()
-        return self._judge(meter.tail, next(iter(meter.finish.values()), None))
+        if (done or meter.done) and meter.size != self._judged:
+            self._judged = meter.size
+            if meter.size > self._rules.text:
+                error = self.unjudged()
+            else:
+                error = self._judge(meter.tail, next(iter(meter.finish.values()), None))
+        if error is None:
+            self._passed()
+        return error
 
     def _judge(self, text: str, finish: str | None) -> TidegateError | None:
         decision = self._asked("response", self._answered, text, finish)

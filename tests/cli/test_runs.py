@@ -300,6 +300,12 @@ def test_what_a_run_that_is_under_way_holds(tmp_path: Path) -> None:
     assert found["usage"][-1] == "cost at most $0.010000"
 
 
+def test_a_run_whose_journal_ended_without_its_end_is_not_under_way(tmp_path: Path) -> None:
+    found = sections(show(kept(tmp_path, Intent(run=RUN, integration="one")), RUN.hex()))
+    assert found["run"][0] == "state lost: its journal has ended without its end"
+    assert document(tmp_path, RUN.hex())["state"] == "lost"
+
+
 def test_what_an_aborted_run_was_charged(tmp_path: Path) -> None:
     drawn = Draw(b"b" * 16, "requests", 1, 1)
     aborted = Aborted(run=RUN, reason="worker_died", draws=(drawn,))

@@ -164,6 +164,29 @@ def test_what_passed_can_be_shown_to_be_what_is_on_record(tmp_path: Path) -> Non
     assert bodies.upstream_response not in (b"", bodies.client_response)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_is_held_back_is_not_on_record_as_one_that_the_client_got(tmp_path: Path, stream: bool) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "all.rego").write_text("package tidegate.admission\n")
+    (rules / "no.rego").write_text(
+        "package tidegate.response\n\nimport rego.v1\n\n"
+        'deny contains {"code": "no", "message": "no"} if startswith(input.output.text, "")\n'
+    )
+    settings = f'[policy]\npath = "{rules}"\n'
+    with running(tmp_path, settings) as gateway:
+        answer = gateway.ask(post(chat("simulated-pace-40+words-20", stream=stream, user="u1")))
+        place = layout.find(tmp_path / ".tidegate" / "ledger")
+        whose = identity("default", "user", "u1")
+        subject = Subject(whose, key_of(place.socket, whose))
+    assert b"response_denied" in answer.body
+    outcome = Said(tmp_path / ".tidegate").outcome(answer.fields[RUN])
+    assert outcome.error == "response_denied"
+    assert outcome.bodies.upstream_response
+    expected = sha256(subject.salt(bytes.fromhex(answer.fields[RUN]), "client_response") + answer.body).digest()
+    assert outcome.bodies.client_response == (expected if stream else b"")
+
+
 def test_calls_of_a_killed_worker_are_aborted_and_no_other(tmp_path: Path) -> None:
     with running(tmp_path) as gateway:
         done = gateway.ask(post(chat())).fields[RUN]

@@ -109,6 +109,8 @@ class PlainAccount:
         attempts = self.attempts
         if self.leaving:
             attempts += (Attempt(self.integration, ended.status if self.answered else 0, ended.error or ""),)
+        if ended.error is not None and ended.status >= 400:
+            self.given = None  # the caller is told the error in place of whatever waited to go
         provider, counted = [used(each) if each is not None else None for each in usages]
         return OutcomeRecord(
             **at, run=self.run, who=self.known.who, evidence=self.mode, endpoint=self.call.route.endpoint,

@@ -52,13 +52,13 @@ def test_what_a_call_holds_and_is_expected_to_cost_is_known_before_it_leaves(tmp
         account.routed("openai", "gpt-4o", "cd" * 32)
         account.held(drawn(HELD))
         account.intent(b"asked", ("max_tokens",))
-        account.outcome(Outcome(200), None, Usage(30, 90, "exact"), 99, drawn(SETTLED, overdraft=True), shared=True)
+        account.outcome(Outcome(200), None, Usage(30, 90, "exact"), 99, drawn(SETTLED, overdraft=True))
 
     intent, outcome = recorded(tmp_path, told)
     assert isinstance(intent, Intent)
     assert (intent.draws, intent.cost, intent.estimated) == ((HELD,), 123_456, Used("exact", 30, 400))
     assert isinstance(outcome, OutcomeRecord)
-    assert (outcome.draws, outcome.overdraft, outcome.shared) == ((SETTLED,), True, True)
+    assert (outcome.draws, outcome.overdraft, outcome.shared) == ((SETTLED,), True, False)
     assert (outcome.cost, outcome.estimated, outcome.edits) == (99, intent.estimated, ("max_tokens",))
     assert outcome.attempts == (Attempt("openai", 0),)
 

@@ -68,7 +68,7 @@ once = st.lists(st.tuples(st.just("decided"), st.tuples(decisions, estimates)), 
 later = st.lists(st.tuples(st.just("shadowed"), st.tuples(shadows)), max_size=2)  # of a call that was decided about
 ends = st.tuples(
     st.builds(Outcome, st.integers(100, 599), st.none() | words, st.booleans()), usages, usages, counts, draws,
-    st.booleans(), st.booleans(),
+    st.booleans(),
 )  # fmt: skip
 
 
@@ -122,8 +122,17 @@ def test_a_leaf_that_would_be_too_long_is_shortened_by_the_one_rule(attempts: in
         ("intent", (b"body", ("include_usage", "max_tokens"))),
         ("stopped", ("policy", LONG)),
     ]
-    leaf = same(told, (Outcome(200, "e" * 32), usage, usage, 2**62, draws, True, True), b"", "s", "m", True)[-1]
+    leaf = same(told, (Outcome(200, "e" * 32), usage, usage, 2**62, draws, True), b"", "s", "m", True)[-1]
     assert LEAF - 200 < len(leaf) <= LEAF
+
+
+@pytest.mark.parametrize(("status", "error"), [(200, None), (200, "late"), (429, None), (503, "e")])
+def test_a_leaf_says_what_went_unless_an_error_took_its_place(status: int, error: str | None) -> None:
+    told: Told = [("intent", (b"body", ())), ("came", (b"answer",)), ("went", (b"answer",))]
+    end = (Outcome(status, error), None, None, 0, (), False)
+    outcome = decode(same(told, end, b"", None, "m", False)[-1])
+    assert isinstance(outcome, OutcomeRecord)
+    assert bool(outcome.bodies.client_response) is not (status >= 400 and error is not None)
 
 
 def same(told: Told, end: tuple[Any, ...], body: bytes, session: str | None, model: str, stream: bool) -> list[bytes]:
@@ -145,9 +154,9 @@ def same(told: Told, end: tuple[Any, ...], body: bytes, session: str | None, mod
             getattr(plain, what)(*values)
             if what == "intent":
                 expected.append(lambda at, found, made=plain.intent_record({}): msgspec.structs.replace(made, **at))
-        ended, provider, counted, cost, draws, overdraft, shared = end
-        account.outcome(ended, provider, counted, cost, drawn(*draws, overdraft=overdraft), shared)
-        settled = {"draws": draws, "overdraft": overdraft, "shared": shared}
+        ended, provider, counted, cost, draws, overdraft = end
+        account.outcome(ended, provider, counted, cost, drawn(*draws, overdraft=overdraft))
+        settled = {"draws": draws, "overdraft": overdraft}
 
         def outcome(at: dict[str, int], found: OutcomeRecord | Intent) -> OutcomeRecord:
             assert isinstance(found, OutcomeRecord)

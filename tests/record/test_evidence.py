@@ -4,6 +4,7 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
 from msgspec.structs import astuple, replace
 
 from tests.record.accounts import ANN, CALLER, KEY, account, with_evidence
@@ -12,7 +13,7 @@ from tidegate.errors import TidegateError
 from tidegate.model import Caller, Outcome
 from tidegate.record._journal import Journal
 from tidegate.record.account import Account
-from tidegate.record.evidence import Evidence, Known
+from tidegate.record.evidence import MOST_LATE, Evidence, Known
 from tidegate.record.records import Gap, PolicyLoaded, Refusals, Who
 from tidegate.record.records import Outcome as OutcomeRecord
 from tidegate.record.subjects import Kind, Subject, Subjects, identity
@@ -112,6 +113,32 @@ def test_the_end_of_a_run_that_finds_no_room_is_recorded_later(tmp_path: Path) -
     assert len(written) == ended
     assert len({record.run for record in written}) == ended
     assert [record.error for record in written] == [""] * (ended - 1) + ["unrecorded"]
+
+
+def test_the_end_of_a_run_that_cannot_even_wait_for_room_is_counted_as_missing(tmp_path: Path) -> None:
+    ended = 0
+
+    async def test(evidence: Evidence, journal: Journal, begun: Account) -> None:
+        nonlocal ended
+        begun.intent(b"", ())
+        refused = 0
+        while refused < MOST_LATE + 7:  # the loop does not turn, so that nothing becomes durable
+            ended += 1
+            try:
+                account(evidence).outcome(Outcome(200), None, None, 0)
+            except Unrecorded:
+                refused += 1
+        with pytest.raises(Unrecorded):
+            begun.outcome(Outcome(200), None, None, 0)  # the intent is there: recovery ends it, so it is not missing
+        before = -1
+        while journal.appended != before:
+            before = journal.appended
+            assert journal.drain(5)
+            evidence.check(0.0)
+
+    written = with_evidence(tmp_path, test, buffer=65_536)
+    assert sum(isinstance(record, OutcomeRecord) for record in written) == ended - 7
+    assert [(gap.reason, gap.count) for gap in written if isinstance(gap, Gap)] == [("dropped", 7)]
 
 
 def test_refusals_are_counted_together_and_codes_are_bounded(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Every disagreement between the parts of a ledger is found and named by its place; a sound one has none."""
 
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from tests.record.journals import ledger, records, sequenced, write
 from tidegate.record import segments
+from tidegate.record._journal import Journal
 from tidegate.record.fsck import fsck
 from tidegate.record.layout import Layout
 from tidegate.record.records import Gap, Outcome
@@ -57,6 +59,47 @@ def test_looking_changes_nothing(layout: Layout) -> None:
     before = state()
     fsck(layout)
     assert state() == before
+
+
+def test_a_record_of_a_journal_without_an_end_that_was_durable_and_is_changed_is_a_fault(tmp_path: Path) -> None:
+    layout, memory = ledger(tmp_path), tmp_path / "memory"
+    memory.mkdir()
+    sequenced(layout)
+    journal = Journal(layout.journal, 0, 3, memory=memory)
+    for record in records(0, 3, 50):
+        journal.append(record)
+    assert journal.drain(10)
+    assert fsck(layout, memory=memory).findings == []
+    [(_, path)] = segments.listing(layout.journal)
+    flip(path, segments.HEADER.size + 9)
+    [found] = fsck(layout, memory=memory).findings
+    assert found.place == f"journal/{path.name}"
+    assert found.what == "record 1 is not whole, and those up to 50 were durable"
+    journal.close()
+
+
+def test_a_ledger_without_journals_is_named(layout: Layout) -> None:
+    shutil.rmtree(layout.journal)
+    assert [str(each) for each in fsck(layout).findings] == ["journal: it is not there"]
+
+
+def test_an_older_log_in_the_place_of_a_newer_one_is_seen_by_its_index(layout: Layout, tmp_path: Path) -> None:
+    """A checkpoint store on the same disk can be put back with it; the index cannot be before its log."""
+    for name in ("log", "checkpoints"):
+        shutil.copytree(layout.folder / name, tmp_path / name)
+    sequenced(layout)
+    assert fsck(layout).findings == []
+    for name in ("log", "checkpoints"):
+        shutil.rmtree(layout.folder / name)
+        shutil.copytree(tmp_path / name, layout.folder / name)
+    said = [str(each) for each in fsck(layout).findings]
+    assert "index.db: it has 652 entries: an older log is in the place of a newer one" in said
+
+
+def test_keys_of_subjects_that_are_gone_are_not_called_those_that_will_come(layout: Layout) -> None:
+    layout.subjects.unlink()
+    [said] = [each for each in fsck(layout).warnings if each.place == "keys.db"]
+    assert said.what == "it is not there: no pseudonym can be matched with a name"
 
 
 def execute(path: Path, statement: str) -> None:
@@ -149,6 +192,12 @@ def gap(first: int, count: int, reason: str = "missing") -> bytes:
     return msgspec.msgpack.encode(stated)
 
 
+def later(kind: str) -> bytes:
+    """The last leaf of a version to come: it has a field more, or is of a kind that nobody knows yet."""
+    fields = msgspec.msgpack.decode(msgspec.msgpack.encode(Outcome(epoch=1, run=bytes(13))))
+    return msgspec.msgpack.encode([kind, 99, *fields[2:4], 1 if kind == "outcome" else 2, *fields[5:], "more"])
+
+
 ONE, TWO, THREE, FOUR = records(0, 1, 4)
 
 
@@ -167,8 +216,11 @@ ONE, TWO, THREE, FOUR = records(0, 1, 4)
                                   "entry 2: records 3 to 3 of worker 0, epoch 1 are not there"]),
         ([ONE, gap(0, 7, "dropped"), TWO], ["entry 1: 7 records of worker 0, epoch 1 were dropped"]),
         ([ONE, b"rubbish", TWO], ["entry 1: not a leaf of this format"]),
-        ([msgspec.msgpack.encode(Outcome(epoch=1, seq=1, run=bytes(13), model="m" * 2048))],
-         ["entry 0: it has 2143 bytes, and 2048 are allowed"]),
+        ([msgspec.msgpack.encode(Outcome(epoch=1, seq=1, run=bytes(13), edits=("e" * 32,) * 60))],
+         ["entry 0: it has 2135 bytes, and 2048 are allowed"]),
+        ([msgspec.msgpack.encode(Outcome(epoch=1, seq=1, run=bytes(13), error="x" * 33)), TWO],
+         ["entry 0: a leaf of kind `outcome` has a field that cannot be read"]),
+        ([later("outcome"), later("regret")], []),
     ],
 )  # fmt: skip
 def test_gaps_in_the_numbers_are_findings(leaves: list[bytes], findings: list[str]) -> None:

@@ -145,6 +145,13 @@ def test_one_process_holds_a_ledger(ledger: Ledger, folder: Path) -> None:
         Ledger(folder)
 
 
+def test_a_ledger_of_another_origin_is_refused(ledger: Ledger, folder: Path) -> None:
+    ledger.close()
+    with pytest.raises(StartError, match=r"is that of `example\.org/ledger`, and not of"):
+        Ledger(folder, origin="example.org/other")
+    Ledger(folder).close()
+
+
 def test_without_an_origin_no_ledger_is_made(folder: Path) -> None:
     with pytest.raises(StartError, match="has no ledger"):
         Ledger(folder)

@@ -217,6 +217,20 @@ def test_who_wants_no_more_of_it_ends_it_with_what_the_ring_has(died: Died) -> N
     assert unended(died.disk, died.memory) == []
 
 
+def test_who_wants_no_more_of_it_ends_it_also_where_a_record_was_changed(died: Died) -> None:
+    """What is whole stays where it is, for who reads on; nobody is said to have been aborted who may have ended."""
+    _, path = segments.listing(died.disk)[-1]
+    data = bytearray(path.read_bytes())
+    data[segments.HEADER.size + 9] ^= 1
+    path.write_bytes(data)
+    for _ in range(2):
+        recover(died.disk, 2, 9, aborted, memory=died.memory, bereft=True)
+    assert path.read_bytes() == data
+    end = segments.read(segments.listing(died.disk)[-1][1])
+    assert (end.sealed, end.first, end.entries) == ("end", 201, APPENDED[200:])
+    assert unended(died.disk, died.memory) == []
+
+
 def test_a_segment_whose_name_a_power_cut_took_is_found_by_its_header(died: Died) -> None:
     """Nobody waits until a name is durable; the spare's was, and is there instead."""
     shutil.rmtree(died.memory)

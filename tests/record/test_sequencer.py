@@ -212,22 +212,46 @@ def gaps(layout: Layout) -> list[tuple[int, int, int, int, str]]:
     ]
 
 
-def test_damage_is_stated_once_and_what_stands_around_it_is_saved(layout: Layout) -> None:
+@pytest.mark.parametrize(("byte", "lost"), [(segments.ENTRY.size + 3, 1), (0, 60)], ids=["a record's", "a length's"])
+def test_damage_is_stated_once_and_what_stands_around_it_is_saved(layout: Layout, byte: int, lost: int) -> None:
+    """Behind it too, unless it is an entry's length that was changed: then nobody knows where the next one is."""
     paths = write(layout.journal, 3, 7, records(3, 7, 300), per_segment=100)
     entries = records(3, 7, 300)
     at = segments.HEADER.size + sum(segments.ENTRY.size + len(each) for each in entries[100:140])
-    flip(paths[1], at + segments.ENTRY.size + 3)
+    flip(paths[1], at + byte)
     write(layout.journal, 4, 8, records(4, 8, 50))
     words: list[str] = []
     sequenced(layout, say=words.append)
-    assert gaps(layout) == [(3, 7, 141, 60, "missing")]
+    assert gaps(layout) == [(3, 7, 141, lost, "missing")]
     assert "record 141 is not whole" in words[0]
     found = of_journals(layout, verified(layout))
-    assert found[3, 7] == [*range(1, 141), *range(201, 301)]
+    assert found[3, 7] == [*range(1, 141), *range(141 + lost, 301)]
     assert found[4, 8] == [*range(1, 51)]
     assert [path.name for path in layout.journal.glob("*.damaged")] == [paths[1].name + ".damaged"]
     sequenced(layout)
-    assert gaps(layout) == [(3, 7, 141, 60, "missing")]
+    assert gaps(layout) == [(3, 7, 141, lost, "missing")]
+
+
+def test_records_that_were_changed_one_here_and_one_there_are_each_stated(layout: Layout) -> None:
+    """Also behind the zeros before a block that an entry begins."""
+    entries = records(3, 7, 60)
+    key, data, places = segments.key_of(3, 7), bytearray(bytes(segments.Header(3, 7, 0, 1))), []
+    for seq, each in enumerate(entries, 1):
+        if seq % 20 == 0:
+            data += bytes(-len(data) % segments.BLOCK)
+        places.append(len(data))
+        data += segments.entry(key, seq, each)
+    data += segments.seal(key, 61, False)
+    for seq in (7, 20, 40, 41, 60):
+        data[places[seq - 1] + segments.ENTRY.size] ^= 1
+    name = segments.Name(3, 7, 0)
+    (layout.journal / str(name)).write_bytes(data)
+    end = bytes(segments.Header(3, 7, 1, 61)) + segments.seal(key, 61, True)
+    (layout.journal / str(name._replace(number=1))).write_bytes(end)
+    sequenced(layout)
+    assert gaps(layout) == [(3, 7, seq, count, "missing") for seq, count in ((7, 1), (20, 1), (40, 2), (60, 1))]
+    missing = {7, 20, 40, 41, 60}
+    assert of_journals(layout, verified(layout))[3, 7] == [seq for seq in range(1, 61) if seq not in missing]
 
 
 def test_a_segment_that_is_gone_is_stated(layout: Layout) -> None:

@@ -34,7 +34,7 @@ from tidegate.record.statements import Finding, Statements, leaves_of
 from tidegate.record.subject_service import erase as erase_key
 from tidegate.record.subjects import Kind, identity
 from tidegate.record.verify import verify_log
-from tidegate.serve.ledger import forget
+from tidegate.serve.ledger import forget, memory_place
 
 NAME = "ledger"  # of the folder in the data directory
 FOLLOW = 0.5  # seconds between looks at whether there is more
@@ -165,8 +165,14 @@ def _holds(folder: Path, name: str) -> bool:
 def check(found: Layout) -> Checked:
     """Looks at every part of a ledger."""
     with bars() as step:
-        health = fsck(found, step)
+        health = fsck(found, step, memory_of(found))
     return Checked(str(found.folder), health.entries, None, [], health.findings, health.warnings, health.waiting)
+
+
+def memory_of(found: Layout) -> Path | None:
+    """Where the rings of a gateway's journals are; None: beside their segments."""
+    place = memory_place(found, found.folder.stat().st_uid)
+    return place if place.is_dir() else None
 
 
 def public_keys(files: Sequence[Path]) -> list[Verifier]:
@@ -200,7 +206,7 @@ def prove(found: Layout, run: str, kind: str) -> str:
         reader.close()
     if not places:
         what = f"{kind} of the run" if kind else "record of the run"
-        raise LedgerError(f"the log has no {what} `{run}` among its first {behind} entries")
+        raise LedgerError(f"there is no {what} `{run}` among the log's first {behind} entries, as its index says")
     return make_receipt(found.log, places[-1].leaf)
 
 

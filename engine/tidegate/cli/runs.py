@@ -11,9 +11,9 @@ from typing import Any, Final, Literal, NamedTuple
 from msgspec import Struct
 from msgspec.structs import fields
 
-from tidegate.cli.ledger import LedgerError, json_text, plain, run_id, signer
+from tidegate.cli.ledger import LedgerError, json_text, memory_of, plain, run_id, signer
 from tidegate.cli.naming import Names
-from tidegate.cli.tail import dollars, endings, memory_of, moment, span
+from tidegate.cli.tail import dollars, endings, moment, span
 from tidegate.record._leaf import head as head_of
 from tidegate.record.checkpoints import CheckpointError
 from tidegate.record.following import log_size, waiting
@@ -24,6 +24,7 @@ from tidegate.record.merkle import ProofError
 from tidegate.record.notes import NoteError
 from tidegate.record.receipts import check_receipt, make_receipt
 from tidegate.record.records import Aborted, Intent, Outcome, RecordError, Seen
+from tidegate.record.recovery import unended
 from tidegate.record.statements import leaves_of
 
 OfRun = Intent | Outcome | Aborted
@@ -54,6 +55,7 @@ class Shown(NamedTuple):
 
     run: bytes
     records: Sequence[Found]
+    written: bool  # its worker's journal has not ended: there may be more
 
     @property
     def outcome(self) -> Outcome | None:
@@ -71,17 +73,20 @@ class Shown(NamedTuple):
         return [each.record for each in self.records if isinstance(each.record, Intent)]
 
     @property
-    def state(self) -> Literal["ended", "refused", "aborted", "under way"]:
+    def state(self) -> Literal["ended", "refused", "aborted", "under way", "lost"]:
         """How far it came."""
         outcome = self.outcome
         if outcome is not None:
             return "ended" if self.intents or not outcome.error else "refused"
-        return "aborted" if self.aborted is not None else "under way"
+        if self.aborted is not None:
+            return "aborted"
+        return "under way" if self.written else "lost"
 
 
 def find_run(found: Layout, run: str) -> Shown:
     """All records of a run. LedgerError where there are none."""
     name = run_id(run)
+    written = unended(found.journal, memory_of(found))  # asked first: of other journals all is there by now
     records = _in_log(found, name)
     if not _ended(records):
         in_journal = [
@@ -92,7 +97,7 @@ def find_run(found: Layout, run: str) -> Shown:
         records += [Found(record, None) for record in in_journal if _place(record) not in known]
     if not records:
         raise LedgerError(f"there is no record of the run `{name.hex()}`, neither in the log nor in a journal")
-    return Shown(name, records)
+    return Shown(name, records, any((each.record.worker, each.record.epoch) in written for each in records))
 
 
 def _ended(records: Sequence[Found]) -> bool:
@@ -207,7 +212,7 @@ def _state(shown: Shown) -> str:
         return f"{how}, after {span(outcome.spans.last_byte)}"
     if aborted is not None:
         return f"aborted, {aborted.reason}, found at {moment(aborted.time)} UTC"
-    return "under way: it has begun and not ended"
+    return "under way: it has begun and not ended" if shown.written else "lost: its journal has ended without its end"
 
 
 def _captured(outcome: Outcome | None) -> str:

@@ -10,16 +10,14 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Final, NamedTuple
 
-from tidegate.cli.ledger import LedgerError, json_line, plain
+from tidegate.cli.ledger import LedgerError, json_line, memory_of, plain
 from tidegate.cli.naming import Names
 from tidegate.errors import PolicyFailed, ResponseDenied
 from tidegate.record.following import Follower, Wanted
 from tidegate.record.layout import Layout
 from tidegate.record.records import Aborted, Because, Outcome, Record, Refusals, Unknown
-from tidegate.serve.ledger import memory_place
 
 LOOK: Final = 0.1  # seconds between looks at the journals
 APART: Final = 256  # entries by which those of different workers may be out of order in the log
@@ -61,12 +59,6 @@ def is_blocked(record: Outcome) -> bool:
     refused = bool(record.error) and not record.spans.sent
     stopped = record.error in WITHHELD or bool(getattr(record, "stopped", ""))
     return refused or stopped or record.decision.action in ("block", "throttle")
-
-
-def memory_of(found: Layout) -> Path | None:
-    """Where the rings of a gateway's journals are; None: beside their segments."""
-    place = memory_place(found, found.folder.stat().st_uid)
-    return place if place.is_dir() else None
 
 
 def tail(
@@ -119,7 +111,7 @@ def _outcome(record: Outcome, names: Names) -> Line:
     words = [str(record.status), names.shown(record.who.tenant), record.endpoint, record.model or "-"]
     words += [",".join(codes)] if codes else []
     words += [each for each in endings(record) if each not in {code.partition("(")[0] for code in codes}]
-    usage = record.provider or record.counted
+    usage = record.used
     words += [f"{usage.input}+{usage.output} tokens ({usage.kind})"] if usage else []
     words += [dollars(record.cost)] if record.cost else []
     words += [span(record.spans.last_byte)]

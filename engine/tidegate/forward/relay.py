@@ -98,12 +98,12 @@ class Course(Protocol):
         """A piece of an answer that is too large to hold."""
         ...
 
-    def body(self, body: bytes) -> None:
-        """Bytes of an answer that is no stream, as they pass."""
+    def came(self, body: bytes) -> None:
+        """Bytes of an answer that is no stream, from the provider."""
         ...
 
-    def said(self, event: bytes) -> None:
-        """An event of our own ends the stream."""
+    def went(self, body: bytes) -> None:
+        """Bytes that the client gets: of such an answer, or an event of our own."""
         ...
 
     def first(self, relay: "Relay") -> bool:
@@ -222,7 +222,7 @@ class Relay:
             if self._course.again(0, error.code, self):  # not a byte of the call has left
                 return
         if self._sent and self._events is not None and self.call.route.stream_error is not None:
-            self._course.said(self.call.route.stream_error(error, self.call.run))
+            self._course.went(self.call.route.stream_error(error, self.call.run))
         if self._end(error):
             self._failure = error
         elif self._client is not None:
@@ -347,21 +347,23 @@ class Relay:
     def _write_whole(self, body: bytes) -> None:
         client, answer = self._client, self._head
         assert answer is not None
-        self._course.body(body)
+        self._course.came(body)
         if answer.status < 300:
             self._course.plain(body)
             error = self._course.judge_plain(body) if self._course.judges else None
             if error is not None:
                 self.fail(error)
                 return
+        self._course.went(body)
         if client is not None:
             limits = self._course.lines() or answer.limits
             self._put(client, whole(answer.status, answer.kept, self.call.run, body, client.closing, limits), True)
 
     def _gather(self, payload: bytes, done: bool) -> None:
         if self._begun:
-            self._course.body(payload)
+            self._course.came(payload)
             self._course.piece(payload)
+            self._course.went(payload)
             self._write_piece(payload, done)
             return
         self._pieces.append(payload)
@@ -369,14 +371,15 @@ class Relay:
         if done:
             self._write_whole(b"".join(self._pieces))
         elif self._held > self._settings.hold:
+            body = b"".join(self._pieces)
+            self._pieces.clear()
+            self._course.came(body)
+            self._course.piece(body)
             error = self._course.unjudged() if self._course.judges else None
             if error is not None:
                 self.shut(error)
                 return
-            body = b"".join(self._pieces)
-            self._pieces.clear()
-            self._course.body(body)
-            self._course.piece(body)
+            self._course.went(body)
             self._write_piece(body, False)
             self._begun = True  # also where there is nobody left to write to
 

@@ -56,7 +56,7 @@ cdef class Account:
     cpdef flagged(self, tuple reasons)
     cpdef unsigned long long intent(self, bytes body, tuple edits) except? 0
     cpdef unsigned long long outcome(
-        self, Outcome ended, Usage reported, Usage counted, cost, Draws draws=*, bint shared=*
+        self, Outcome ended, Usage reported, Usage counted, cost, Draws draws=*
     ) except? 0
     cpdef unsigned long long refused(self, error, Draws draws=*) except? 0
     cpdef unsigned long long unsent(self, Outcome ended, Draws draws=*) except? 0
@@ -65,8 +65,7 @@ cdef class Account:
     cdef int _put_head(self, Leaf* leaf, size_t fields, const char* kind, size_t length, int64_t span) except -1
     cdef int _put_intent(self, Leaf* leaf, int64_t sent) except -1
     cdef int _put_outcome(
-        self, Leaf* leaf, Outcome ended, error, Usage reported, Usage counted, cost, Draws draws, bint shared,
-        int64_t last,
+        self, Leaf* leaf, Outcome ended, error, Usage reported, Usage counted, cost, Draws draws, int64_t last
     ) except -1
     cdef int _put_decisions(self, Leaf* leaf) except -1
     cdef int _put_cut(self, Leaf* leaf) except -1

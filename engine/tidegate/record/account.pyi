@@ -65,7 +65,6 @@ class Account:
         counted: Usage | None,
         cost: int,
         draws: Draws | None = None,
-        shared: bool = False,
     ) -> int:
         """The call is over; `draws` are settled. Raises Unrecorded where that cannot be kept; it is then said later.
 

@@ -430,7 +430,7 @@ cdef class Account:
         return seq
 
     cpdef unsigned long long outcome(
-        self, Outcome ended, Usage reported, Usage counted, cost, Draws draws=None, bint shared=False
+        self, Outcome ended, Usage reported, Usage counted, cost, Draws draws=None
     ) except? 0:
         cdef unsigned char room[ROOM]
         cdef unsigned long long seq
@@ -440,13 +440,15 @@ cdef class Account:
         error = ended.error
         if draws is None:
             draws = NOTHING
-        self._put_outcome(&leaf, ended, error, reported, counted, cost, draws, shared, last)
+        if error is not None and ended.status >= 400:
+            self._has_gone = False  # the caller is told the error in place of whatever waited to go
+        self._put_outcome(&leaf, ended, error, reported, counted, cost, draws, last)
         try:
             seq = self._write(&leaf, room, False)
         except Unrecorded as unrecorded:
             error = unrecorded.code  # what the caller gets in place of its end
             leaf = leaf_in(room)
-            self._put_outcome(&leaf, ended, error, reported, counted, cost, draws, shared, last)
+            self._put_outcome(&leaf, ended, error, reported, counted, cost, draws, last)
             record = decode(taken(&leaf, room))
             self._evidence.later(self._begun, partial(stamped, record), (<object>draws).recorded)
             raise
@@ -511,8 +513,7 @@ cdef class Account:
         return self._put_bodies(leaf, False)
 
     cdef int _put_outcome(
-        self, Leaf* leaf, Outcome ended, error, Usage reported, Usage counted, cost, Draws draws, bint shared,
-        int64_t last,
+        self, Leaf* leaf, Outcome ended, error, Usage reported, Usage counted, cost, Draws draws, int64_t last
     ) except -1:
         self._put_head(leaf, 35, b"outcome", 7, last)
         put_string(leaf, <PyObject*>self._call.route.endpoint)
@@ -526,7 +527,7 @@ cdef class Account:
         self._put_decisions(leaf)
         put_draws(leaf, draws)
         put_bool(leaf, draws.overdraft)
-        put_bool(leaf, shared)
+        put_bool(leaf, False)  # `shared`: no call draws from a fleet's limits yet
         put_used(leaf, reported)
         put_used(leaf, counted)
         put_expected(leaf, self._estimate)

@@ -16,7 +16,7 @@ cdef class Evidence:
     cdef Journal _journal
     cdef object _subjects, _loop, _failures, _since
     cdef list _policies
-    cdef object _waiting, _dropped, _late
+    cdef object _waiting, _vanished, _dropped, _late
     cdef long long _destroyed
     cdef bint _turning, _closed
     cdef OpenRuns _open

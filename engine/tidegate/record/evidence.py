@@ -135,7 +135,8 @@ class Evidence:
         self._late: deque[tuple[Begun | None, Callable[[Stamp], Record], Callable[[int], None]]] = deque()
         self._refused: dict[str, int] = {}
         self._policies = ["", ""]
-        self._dropped = 0
+        self._vanished = 0  # ends of runs that nothing else is known of
+        self._dropped = 0  # records that the ledger says are missing: so many of those that vanished or were dropped
         self._since = time.time_ns()
         self._next = clock.now + INTERVAL
         loop.add_reader(journal.fileno(), self._acknowledged)
@@ -161,8 +162,10 @@ class Evidence:
 
     def later(self, run: Begun | None, make: Callable[[Stamp], Record], then: Callable[[int], None]) -> None:
         """The end of a run that finds no room now is recorded as soon as there is some."""
-        if len(self._late) < MOST_LATE:  # else it is recorded as aborted when this worker ends
+        if len(self._late) < MOST_LATE:
             self._late.append((run, make, then))
+        elif run is None:  # one with an intent is recorded as aborted when this worker ends
+            self._vanished += 1
 
     def _say_late(self) -> None:
         while self._late:
@@ -262,14 +265,18 @@ class Evidence:
         if now >= self._next:
             self._next = now + INTERVAL
             self.say_refused()
-        if self._journal.dropped != self._dropped:
-            self._say_dropped()
+        self._say_dropped()
         return True
 
     def _say_dropped(self) -> None:
-        """Under best effort what found no room is not forgotten: the ledger says how much is missing."""
-        count = self._journal.dropped - self._dropped
-        said = self.write(partial(_missing, count))
+        """What found no room is not forgotten: the ledger says how much is missing."""
+        count = self._journal.dropped + self._vanished - self._dropped
+        if not count:
+            return
+        try:
+            said = self.write(partial(_missing, count))
+        except Unrecorded:
+            return  # it is said when there is room
         self._dropped += count if said else 1  # that was dropped itself: it is said again, and is not missing
 
     def say_refused(self) -> None:
@@ -335,6 +342,7 @@ class Evidence:
         self._loop.remove_reader(self._journal.fileno())
         self._say_late()
         self.say_refused()
+        self._say_dropped()
         self._lose_none()
         self._closed = True
 

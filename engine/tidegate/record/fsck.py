@@ -8,14 +8,16 @@ moves into the log meanwhile is seen at least once.
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
 from tidegate.errors import TidegateError
-from tidegate.record import keys, segments
+from tidegate.record import keys, ring, segments
 from tidegate.record._leaf import head
+from tidegate.record.following import log_size
 from tidegate.record.index import IndexMissing, IndexUnusable, Positions, Reader, Row
 from tidegate.record.layout import Layout
 from tidegate.record.records import RecordError
@@ -49,11 +51,11 @@ class Held(NamedTuple):
     last: int
 
 
-def fsck(layout: Layout, steps: Steps | None = None) -> Health:
-    """Looks at all parts of a ledger."""
+def fsck(layout: Layout, steps: Steps | None = None, memory: Path | None = None) -> Health:
+    """Looks at all parts of a ledger. `memory` is where the rings of its journals are, where they are elsewhere."""
     health = Health()
     step = steps or (lambda name: lambda done, all: None)
-    held = _journals(layout, health)
+    held = _journals(layout, memory or layout.journal, health)
     report = verify_log(layout.log, layout.known(), store=layout.checkpoints, progress=step("tree"))
     health.findings += [
         Finding(str(Path("log", fault.place)), str(fault).partition(": ")[2]) for fault in report.faults
@@ -79,8 +81,11 @@ def fsck(layout: Layout, steps: Steps | None = None) -> Health:
 # journals
 
 
-def _journals(layout: Layout, health: Health) -> list[Held]:
+def _journals(layout: Layout, memory: Path, health: Health) -> list[Held]:
     """Every segment is whole, and they follow one another; returns what they hold."""
+    if not layout.journal.is_dir():
+        health.findings.append(Finding("journal", "it is not there"))
+        return []
     for path in layout.journal.glob(f"*{SET_ASIDE}"):
         health.warnings.append(Finding(f"journal/{path.name}", "it could not be read on, and was set aside"))
     epochs: dict[tuple[int, int], list[Name]] = {}
@@ -89,7 +94,7 @@ def _journals(layout: Layout, health: Health) -> list[Held]:
     held = []
     for key, names in epochs.items():
         try:
-            held.append(_epoch(layout.journal, key, names, health))
+            held.append(_epoch(layout.journal, memory, key, names, health))
         except FileNotFoundError:
             pass  # dropped meanwhile: the log has it
         except Damaged as error:
@@ -99,8 +104,9 @@ def _journals(layout: Layout, health: Health) -> list[Held]:
     return held
 
 
-def _epoch(folder: Path, key: tuple[int, int], names: list[Name], health: Health) -> Held:
+def _epoch(folder: Path, memory: Path, key: tuple[int, int], names: list[Name], health: Health) -> Held:
     first = last = 0
+    said = ring.read(ring.path_of(memory, *key))  # before the segments, which may go on
     for name, then in zip(names, [*names[1:], None], strict=True):
         place = f"journal/{name}"
         found = segments.read(folder / str(name))
@@ -108,6 +114,10 @@ def _epoch(folder: Path, key: tuple[int, int], names: list[Name], health: Health
         if end > found.next or (found.sealed is not None and end != found.next):
             what = f"it ends before record {found.next}, and what follows begins with {end}"
             health.findings.append(Finding(place, what))
+        if then is None and found.sealed is None and said is not None and said.durable >= found.next:
+            if len(segments.listing(folder, *key)) == len(names):  # else it goes on in one that was begun since
+                what = f"record {found.next} is not whole, and those up to {said.durable} were durable"
+                health.findings.append(Finding(place, what))
         for seq, record in enumerate(found.entries[: end - found.first], found.first):
             _check_stamp(place, key, seq, record, health)
         first, last = first or found.first, end - 1
@@ -151,13 +161,15 @@ def _statements(layout: Layout, health: Health, progress: Progress) -> Statement
         statements.read(layout.log, health.entries, progress)
         return statements
     try:
-        with reader.still():
-            beside = Beside(reader.rows(), min(reader.size, health.entries))
+        with reader.still(), closing(reader.rows()) as rows:
+            beside = Beside(rows, min(reader.size, health.entries))
             statements = Statements(beside.seen)
             statements.read(layout.log, health.entries, progress)
             beside.rest()
             if reader.size == health.entries and reader.positions() != statements.positions:
                 beside.findings.append("how far the journals are in the log is not what the log says")
+            if reader.size > max(health.entries, _published(layout)):  # asked after it: no index is before its log
+                beside.findings.append(f"it has {reader.size} entries: an older log is in the place of a newer one")
         health.findings += [Finding("index.db", what) for what in beside.findings]
     except IndexUnusable as error:
         health.findings.append(Finding("index.db", f"{error.message}; it can be deleted, and is made anew"))
@@ -166,6 +178,13 @@ def _statements(layout: Layout, health: Health, progress: Progress) -> Statement
     finally:
         reader.close()
     return statements
+
+
+def _published(layout: Layout) -> int:
+    try:
+        return log_size(layout.log)
+    except (TidegateError, OSError):
+        return 0
 
 
 class Beside:
@@ -208,7 +227,8 @@ class Beside:
 def _subjects(path: Path, health: Health) -> None:
     """keys.db is whole, and its owner's alone."""
     if not path.exists():
-        health.warnings.append(Finding(path.name, "there are no keys of subjects yet"))
+        what = "it is not there: no pseudonym can be matched with a name" if health.entries else "there are no keys yet"
+        health.warnings.append(Finding(path.name, what))
         return
     if mode := stat.S_IMODE(path.stat().st_mode) & 0o077:
         health.findings.append(Finding(path.name, f"it may be read by others (mode bits {mode:03o})"))

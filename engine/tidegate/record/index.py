@@ -8,7 +8,7 @@ cut may take the last commits (`synchronous = NORMAL`); they are made again.
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -210,7 +210,7 @@ class Reader:
         """How far each journal is in, as of `size`."""
         return {(row[0], row[1]): row[2] for row in self._all("SELECT worker, epoch, seq FROM position")}
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Generator[Row, None, None]:
         """All that it says of runs, in the order of the log, as it is when the first is asked for."""
         try:
             yield from self._db.execute("SELECT run, leaf, kind, worker, epoch, seq FROM run ORDER BY leaf")

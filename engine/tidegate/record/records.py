@@ -13,6 +13,7 @@ made in `leaves.py`.
 from typing import Annotated, Final, TypeAlias, get_args
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from tidegate.errors import TidegateError
 
@@ -197,6 +198,16 @@ class Outcome(Head, frozen=True, kw_only=True, tag="outcome"):
     stopped: Word = ""  # why the gateway ended the answer before the provider did: `limit` or `policy`
     flags: tuple[Because, ...] = ()  # what policies said of the answer
     seen: tuple[Seen, ...] = ()  # what they were told of limits
+
+    @property
+    def used(self) -> Used | None:
+        """What `cost` is of: what was reported, else counted; a report of an answer that broke off is of its beginning,
+        so that its output is at least what was counted.
+        """
+        told, counted = self.provider, self.counted
+        if told is None or counted is None or not (self.error or self.client_left) or told.output >= counted.output:
+            return told or counted
+        return replace(told, output=counted.output, kind=counted.kind)
 
 
 class Aborted(Head, frozen=True, kw_only=True, tag="aborted"):

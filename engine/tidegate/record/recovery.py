@@ -63,7 +63,8 @@ def recover(
     counts is not whole; nothing that counts is ever removed.
 
     Without `clear` the ring stays, and with it all records from `keep` on: `ending` reads them. Recovering the epoch
-    again clears it away. `bereft` ends an epoch, too, whose segments somebody has deleted: with what its ring has.
+    again clears it away. `bereft` ends an epoch, too, whose segments somebody has deleted or changed: with what its
+    ring has. What is missing before that is stated by who reads on; calls that it may have ended get no other end.
     """
     path = ring.path_of(memory or folder, worker, epoch)
     for left in reversed(range(TRIES)):
@@ -99,7 +100,13 @@ def _recover(folder: Path, worker: int, epoch: int, aborted: Aborted, path: Path
             last = segments.read(names[-1][1]).next - 1
         else:
             number = names[-1][0].number if names else _spared(folder, worker, epoch)
-            last = _end(folder, Name(worker, epoch, number + 1), [each for _, each in names], path, found, aborted)
+            end, paths = Name(worker, epoch, number + 1), [each for _, each in names]
+            try:
+                last = _end(folder, end, paths, path, found, aborted)
+            except Damaged as error:
+                if not bereft or found is None or error.path == path:
+                    raise
+                last = _end(folder, end, [], path, found, lambda entries: ())
     return last
 
 

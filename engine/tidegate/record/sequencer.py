@@ -14,7 +14,7 @@ everybody sees that something is missing. A segment that cannot be read on is ke
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -153,8 +153,9 @@ class Sequencer:
             self._stuck[key] = error.message, time.monotonic() + INTERVAL
             return
         self._say(error.message)
-        salvaged = _salvaged(error.path, key, known)
-        if salvaged:
+        for salvaged in _salvaged(error.path, key, known, following):
+            if salvaged[0].seq > known + 1:
+                self._miss(key, known + 1, salvaged[0].seq - 1, "missing")
             self._append(key, salvaged)
             known = salvaged[-1].seq
         if following > known + 1:
@@ -257,15 +258,26 @@ def _check_following(path: Path, there: Sequence[Name]) -> None:
         raise Damaged(path.with_name(str(missing)), 0, "it is not there, and a later one is")
 
 
-def _salvaged(path: Path, key: Key, known: int) -> list[Entry]:
-    """The records that stand whole before the damage of a segment, also of one that was set aside before its turn."""
+def _salvaged(path: Path, key: Key, known: int, following: int) -> Iterator[list[Entry]]:
+    """The records that stand whole before the damage of a segment and behind it, in rows; also of one that was set
+    aside before its turn. An entry whose record was changed still says where the next one is.
+    """
     aside = path.with_name(path.name + SET_ASIDE)
     try:
         data = (path if path.is_file() else aside).read_bytes()
-        first = segments.header(data, path).first
+        seq = segments.header(data, path).first
     except OSError:
-        return []
+        return
     except Damaged:
-        first = known + 1  # if it is not, no checksum will hold
-    found = segments.scan(data, segments.HEADER.size, first, segments.key_of(*key), 0)
-    return [Entry(seq, record) for seq, record in enumerate(found.records, first) if seq > known]
+        seq = known + 1  # if it is not, no checksum will hold
+    at = segments.HEADER.size
+    while seq < following:
+        found = segments.scan(data, at, seq, segments.key_of(*key), 0, following - 1)
+        row = [Entry(number, record) for number, record in enumerate(found.records, seq) if number > known]
+        if row:
+            yield row
+        if found.stop != "invalid":
+            return
+        at = found.end if any(data[found.end : found.end + 4]) else found.end + -found.end % segments.BLOCK
+        at += segments.ENTRY.size + int.from_bytes(data[at : at + 4], "little")
+        seq += len(found.records) + 1

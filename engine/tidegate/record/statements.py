@@ -74,10 +74,9 @@ class Statements:
             positions[key] = found.seq
             if len(leaf) > LEAF:
                 self._found(f"entry {at}", f"it has {len(leaf)} bytes, and {LEAF} are allowed")
-            if run is None:
-                self._look(at, leaf)
-            elif self._seen is not None:
+            if run is not None and self._seen is not None:
                 self._seen((run, at, found.kind, *key, found.seq))
+            self._look(at, leaf)
 
     def _wrong(self, at: int, key: tuple[int, int], last: int, seq: int) -> None:
         whose = f"worker {key[0]}, epoch {key[1]}"
@@ -87,7 +86,7 @@ class Statements:
             self._found(f"entry {at}", f"records {last + 1} to {seq - 1} of {whose} are not there")
 
     def _look(self, at: int, leaf: bytes) -> None:
-        """What is not about a run: gaps say what is missing, and are themselves worth naming."""
+        """All of it can be read; gaps say what is missing, and are themselves worth naming."""
         try:
             record = decode(leaf)
         except RecordError as error:

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
+from tidegate.errors import StartError
 from tidegate.record import layout as layouts
 from tidegate.record._journal import Journal
 from tidegate.record.aborted import abort
@@ -31,7 +32,7 @@ Say = Callable[[str], None]
 def end_all(layout: Layout) -> None:
     """Ends every epoch; a call without an outcome is aborted, and charged all that it held."""
     for worker, epoch in unended(layout.journal):
-        recover(layout.journal, worker, epoch, abort(worker, epoch))
+        recover(layout.journal, worker, epoch, abort(worker, epoch), bereft=True)
 
 
 class Writer:
@@ -53,6 +54,8 @@ class Writer:
         if origin is not None and not (place / layouts.NAME).exists():
             layouts.create(place, origin, checkpoints)
         self.layout = layouts.find(place)
+        if origin not in (None, self.layout.origin):
+            raise StartError(f"the ledger `{place}` is that of `{self.layout.origin}`, and not of `{origin}`")
         self._say = say
         with ExitStack() as undone:
             self._held = self.layout.hold()
