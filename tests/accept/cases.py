@@ -178,6 +178,7 @@ FIRST_LINE = [
     refused("a fragment", get(target="/v1/models#x")),
     refused("absolute form", get(target="http://evil/v1/models")),
     refused("authority form", b"CONNECT evil:443 HTTP/1.1\r\nHost: a\r\n\r\nDATA"),
+    refused("CONNECT with a path", b"CONNECT /v1/models HTTP/1.1\r\nHost: a\r\n\r\n" + b"x" * 2000),
     refused("asterisk form", b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"),
     refused("HTTP/0.9 with fields and a body", b"GET /v1/models\nHost: a\r\nContent-Length: 5\r\n\r\nhello"),
     refused("HTTP/0.9", b"GET /v1/models\r\n\r\n"),

@@ -142,6 +142,19 @@ def test_bodies_that_are_only_promised_take_no_room_from_others(tmp_path: Path) 
             assert read_answer(connection)[0] == 200
 
 
+def test_the_last_piece_of_a_body_counts_as_the_others_do(tmp_path: Path) -> None:
+    size = 1_000_000
+    settings = accept() + f"body = {2 * size}\nbuffered = {size}\n"
+    request = post(chat(text="x" * (size + 20_000)))
+    with running(tmp_path, settings) as gateway:
+        with gateway.connect() as connection:
+            connection.sendall(request[:-40_000])
+            time.sleep(0.2)
+            connection.sendall(request[-40_000:])
+            assert read_answer(connection)[0] == 503
+        ask(gateway)
+
+
 def test_bodies_count_until_their_calls_have_ended(tmp_path: Path) -> None:
     size = 1_000_000
     settings = accept() + f"body = {2 * size}\nbuffered = {5 * size // 2}\n"

@@ -21,7 +21,7 @@ cdef class Connection:
     cdef int _count
     cdef Py_ssize_t _need, _held, _discarded, _waiting
     cdef double _began, _deadline, _idle
-    cdef bint _busy, _paused, _ending, _gone
+    cdef bint _busy, _stopped, _paused, _ending, _gone
 
     @cython.locals(request=Request)
     cpdef data_received(self, bytes data)
@@ -31,6 +31,9 @@ cdef class Connection:
     cdef bytes _gather(self, Request request, bytes data)
     cdef _feed(self, bytes data)
     cdef _rest(self)
+    cdef _wait_for(self, parser)
+    cdef _stop_reading(self)
+    cdef _read_on(self)
     cdef _begin(self, Request request)
     cdef Py_ssize_t _bodies(self)
     cdef _hold(self, Py_ssize_t size)

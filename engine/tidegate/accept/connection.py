@@ -88,6 +88,7 @@ class Connection:
         self._parser: StrictParser | None = None
         self._held = 0  # what the gate's count of bodies has of this connection
         self._began = 0.0  # when the message being parsed began
+        self._stopped = False  # nothing is read, for there is enough behind the call under way
         self._paused = False
         self._waiting = 0  # bytes that the client had not taken when it was last looked at
         self._ending = False  # the last answer is written; input is only thrown away
@@ -237,7 +238,7 @@ class Connection:
         self._count = limits.header_count
         self._most = limits.body
         self._idle = limits.idle_timeout
-        self._last = None
+        self._last = self._parser = None
 
     def _take(self, request: Request, data: bytes) -> bytes:
         """Begins the plain request at the start of `data`, or waits for its body; what stands behind it."""
@@ -270,6 +271,9 @@ class Connection:
             self._deadline = self._began + limits.body_timeout + (request.length - self._need) / limits.body_rate
             self._hold(request.length - self._need)
             return b""
+        self._hold(request.length)
+        if self._ending:
+            return b""  # that was too much
         self._parts.append(data[:need])
         request.body = b"".join(self._parts)
         self._pending = None
@@ -289,7 +293,7 @@ class Connection:
         self._hold(self._bodies())
         if self._busy or self._paused:
             if parser.requests:
-                self._transport.pause_reading()
+                self._stop_reading()
         elif not self._ending:
             self._rest()
 
@@ -297,30 +301,41 @@ class Connection:
         """Nothing is under way: starts the request that waits, says what is wrong with the next, or reads on."""
         parser = self._parser
         self._deadline = self._clock.now + self._idle
-        if parser is None:
-            return
-        limits = self.gate.limits
-        if parser.requests:
+        if parser is not None and parser.requests:
             request = parser.requests.popleft()
             if not parser.requests:
-                self._transport.resume_reading()
+                self._read_on()
             self._begin(request)
             self._hold(self._bodies())
-        elif parser.error is not None:
+        elif parser is not None and parser.error is not None:
             self._refuse_and_close(parser.error, parser.request)
-        elif parser.begun:
+        else:
+            self._read_on()
+            if parser is not None and parser.begun:
+                self._wait_for(parser)
+
+    def _wait_for(self, parser: StrictParser) -> None:
+        """The rest of a request is to come."""
+        limits, pending = self.gate.limits, parser.request
+        if pending is None:
+            self._deadline = self._began + limits.header_timeout
+            return
+        self._deadline = self._began + limits.body_timeout + parser.received / limits.body_rate
+        if parser.awaits_continue:
+            if pending.refusal is not None:
+                self._refuse_and_close(pending.refusal, pending)
+            else:
+                parser.awaits_continue = False
+                self.write(CONTINUE)
+
+    def _stop_reading(self) -> None:
+        self._stopped = True
+        self._transport.pause_reading()
+
+    def _read_on(self) -> None:
+        if self._stopped:
+            self._stopped = False
             self._transport.resume_reading()
-            pending = parser.request
-            if pending is None:
-                self._deadline = self._began + limits.header_timeout
-                return
-            self._deadline = self._began + limits.body_timeout + parser.received / limits.body_rate
-            if parser.awaits_continue:
-                if pending.refusal is not None:
-                    self._refuse_and_close(pending.refusal, pending)
-                else:
-                    parser.awaits_continue = False
-                    self.write(CONTINUE)
 
     def _begin(self, request: Request) -> None:
         self._busy = True
@@ -348,7 +363,7 @@ class Connection:
         self._held = size
         if change and not self.gate.buffer(change) and not self._gone:
             if self._busy:
-                self._transport.pause_reading()
+                self._stop_reading()
             else:
                 self._refuse_and_close(Overloaded("too many request bodies are in memory"))
 

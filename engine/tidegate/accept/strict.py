@@ -128,7 +128,7 @@ class StrictParser:
             raise BadMessage("a request needs a Host field")
         if host is not None and not HOST(host):
             raise BadMessage("the Host field is not a host name or an address")
-        if not TARGET(self._target):
+        if not TARGET(self._target) or parser.get_method() == b"CONNECT":  # which is an upgrade, whatever its target
             raise BadMessage("the request target must be a path")
         if int(headers.get(b"content-length", 0)) > self.limits.body:
             raise BodyTooLarge(f"the body is larger than {self.limits.body} bytes")
