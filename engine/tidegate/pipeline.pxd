@@ -64,10 +64,11 @@ cdef class Passage(Run):
     cdef readonly str model
     cdef public tuple fallback
     cdef Evidence _evidence
-    cdef object _seq
+    cdef object _threads, _seq
 
     cpdef set_out(
-        self, Snapshot now, Holder holder, Counters counters, Call call, Caller caller, Account account, Evidence evidence
+        self, Snapshot now, Holder holder, Counters counters, Call call, Caller caller, Account account, Evidence evidence,
+        threads
     )
     cpdef goes(self, Way way, str model, Metering metering)
     @cython.locals(way=Way, body=bytes, head=bytes)

@@ -71,9 +71,10 @@ class Snapshot:
 SPARE: Final = 64  # open files that are no connections
 
 
-def _affordable() -> int:
-    """Connections for which there are files: a call takes two, one to its client and one to its provider."""
-    return max(1, (getrlimit(RLIMIT_NOFILE)[0] - SPARE) // 2)
+def _affordable(upstream: int) -> int:
+    """Clients for which there are files. A call takes two, and of those to providers there are at most `upstream`."""
+    files = getrlimit(RLIMIT_NOFILE)[0] - SPARE
+    return max(1, files // 2, files - upstream)
 
 
 class Pipeline:
@@ -105,7 +106,7 @@ class Pipeline:
         """Puts other settings in force from the next request on; calls under way keep theirs."""
         self.snapshot = snapshot
         self.limits = snapshot.settings.accept
-        self._most = min(snapshot.settings.serve.connections, _affordable())
+        self._most = min(snapshot.settings.serve.connections, _affordable(snapshot.ways.most))
 
     # the path of a call
 
@@ -159,7 +160,7 @@ class Pipeline:
         """What is to become of a call whose caller is known."""
         account = Account(self._evidence, call, known, now.evidence)
         passage = Passage.__new__(Passage)  # once a call: made without the arguments' way through Python
-        passage.set_out(now, self._holder, self._counters, call, caller, account, self._evidence)
+        passage.set_out(now, self._holder, self._counters, call, caller, account, self._evidence, self._threads)
         try:
             names = now.ways.models(call.route.dialect, caller) if call.fields is None else None
             if names is not None:
@@ -230,9 +231,8 @@ class Pipeline:
     def _leave(self, client: Connection, passage: "Passage") -> None:
         """Takes what the decision asks for, and sends the call."""
         passage.take()
-        relay = Relay(passage, client, passage.now.forward, self.clock)
-        passage.depart(relay)
-        client.answering = relay
+        relay = client.answering = Relay(passage, client, passage.now.forward, self.clock)
+        passage.depart(relay)  # which may have an end, and the next request its turn, before this returns
 
     def _list(self, client: Connection, passage: "Passage", names: tuple[str, ...]) -> None:
         """Answers with the models that the settings list; nothing leaves, and nothing is used."""
@@ -242,14 +242,20 @@ class Pipeline:
         passage.take()
         body = call.route.dialect.models(names)
         lines = passage.lines()
-        self._answer(client, passage, passage.settle(Outcome(200)), partial(client.reply, body, call.run, lines))
+        try:
+            seq = passage.settle(Outcome(200))
+        except Unrecorded as error:  # it is over, and recorded later
+            client.refuse(error, call.run)
+        else:
+            self._answer(client, passage, seq, partial(client.reply, body, call.run, lines))
 
     def refuse(self, client: Connection, passage: "Passage", error: TidegateError) -> None:
         """The call goes no further."""
         try:
             seq = passage.refuse(error)
         except Unrecorded as unrecorded:
-            self._evidence.refused(unrecorded.code)
+            if unrecorded is error:  # else it is recorded later
+                self._evidence.refused(unrecorded.code)
             client.refuse(unrecorded, passage.call.run)
         else:
             self._answer(client, passage, seq, partial(client.refuse, error, passage.call.run))
@@ -304,6 +310,7 @@ class Passage(Run):
         caller: Caller,
         account: Account,
         evidence: Evidence,
+        threads: Executor,
     ) -> None:
         """Begins it."""
         self._begin(now.rules, holder, counters, call, caller, account)
@@ -311,6 +318,7 @@ class Passage(Run):
         self.model = ""  # that is asked for, as the integration knows it
         self.fallback: tuple[str, ...] = ()  # the integrations that are asked when this one does not answer
         self._evidence = evidence
+        self._threads = threads
         self._seq = 0  # of the intent
 
     def goes(self, way: Way, model: str, metering: Metering) -> None:
@@ -339,27 +347,42 @@ class Passage(Run):
         if not self.fallback:
             return False
         name, self.fallback = self.fallback[0], self.fallback[1:]
-        now, call = self.now, self.call
         self.moved(status, error)
         relay.reached = False  # nobody has it now: who was asked has refused it
         try:
-            way = now.ways.named(name, call, self.caller)
-            metering = now.meters.open(call, way.model(self.model), way.provider, self.counted)
-            self.goes(way, self.model, metering)
+            way = self.now.ways.named(name, self.call, self.caller)
+        except TidegateError as failed:
+            relay.fail(failed)
+            return True
+        if self.now.meters.is_long(self.call):
+            work = get_running_loop().run_in_executor(self._threads, self._count, way)
+            work.add_done_callback(partial(self._counted_aside, relay, way))
+        else:
+            self._go_to(relay, way, partial(self._count, way))
+        return True
+
+    def _count(self, way: Way) -> Metering:
+        """Counts the prompt for another provider; a long one in a thread."""
+        return self.now.meters.open(self.call, way.model(self.model), way.provider, self.counted)
+
+    def _counted_aside(self, relay: Relay, way: Way, found: "Future[Metering]") -> None:
+        """A long prompt was counted for another provider; the client may have left by then."""
+        if not relay.over:
+            self._go_to(relay, way, found.result)
+
+    def _go_to(self, relay: Relay, way: Way, count: Callable[[], Metering]) -> None:
+        """Asks another provider."""
+        try:
+            self.goes(way, self.model, count())
             self.take()
             self.depart(relay)
         except TidegateError as failed:
             relay.fail(failed)
-        return True
 
     def streams(self) -> Framer:
         """The answer is a stream of events."""
         self.stream(self.way.asks_usage(self.call))
         return self
-
-    def said(self, event: bytes) -> None:
-        """An event of our own ends the stream."""
-        self.account.went(event)
 
     def first(self, relay: Relay) -> bool:
         """Whether the first byte has to wait."""

@@ -39,7 +39,7 @@ class Serve(Section, frozen=True):
     workers: Annotated[int, Meta(ge=0, le=256)] = 0  # 0 = one per usable core
     drain: Seconds = 30.0  # SIGTERM: calls in flight may finish for so long, as Kubernetes' default grace allows
     hang: Seconds = 5.0  # a worker whose heartbeat is older is killed and replaced
-    connections: Count = 10_000  # open clients per worker, at most half as many as files may be; more are answered 503
+    connections: Count = 10_000  # open clients per worker, as far as there are files for them; more are answered 503
 
 
 class Accept(Section, frozen=True):

@@ -17,6 +17,29 @@ from tidegate.record.records import Outcome
 DRAIN = '[forward]\ndisconnect = "drain"\n'
 
 
+def test_who_leaves_makes_no_provider_answer_sooner(tmp_path: Path) -> None:
+    """Until its answer begins a provider has the time for a first byte, and not that for silence in an answer."""
+    settings = DRAIN + "disconnect_drain = 0\nidle_timeout = 1\n"
+    left, sent = threading.Event(), threading.Event()
+
+    def slow(connection: socket.socket, request: Received) -> None:
+        left.wait(10)
+        time.sleep(3)
+        connection.sendall(reply(PLAIN))
+        sent.set()
+
+    with RawProvider(slow) as raw, running(tmp_path, settings + integration(raw.port)) as gateway:
+        with gateway.connect() as client:
+            client.sendall(post(chat()))
+            assert until(lambda: len(raw.requests) == 1)
+        left.set()
+        assert sent.wait(10)
+        time.sleep(0.2)
+    (outcome,) = [each for each in Said(tmp_path / ".tidegate").records if isinstance(each, Outcome)]
+    assert (outcome.client_left, outcome.error) == (True, "")
+    assert outcome.provider is not None
+
+
 @pytest.mark.parametrize(("words", "told"), [(3, True), (50_000, True), (600_000, False)])
 def test_a_plain_answer_is_charged_for_what_its_report_says_or_all_that_came(
     tmp_path: Path, words: int, told: bool
@@ -45,6 +68,7 @@ def test_a_plain_answer_is_charged_for_what_its_report_says_or_all_that_came(
         time.sleep(0.2)
     (outcome,) = [each for each in Said(tmp_path / ".tidegate").records if isinstance(each, Outcome)]
     assert outcome.client_left
+    assert outcome.used in (outcome.provider, outcome.counted)
     if told:  # else the answer is larger than what is held for reading it as a whole
         assert outcome.provider is not None
         assert outcome.provider.output == 77

@@ -446,6 +446,16 @@ CASES: dict[str, Case] = {
         other=True,
         check=both(charged, attempts(("sick", 503, ""), ("other", 200, ""))),
     ),
+    "fallback-long": Case(
+        {
+            "route": {"integration": "sick", "fallback": ["dead", "other"]},
+            "limits": [limit("tokens", 90_000), limit("concurrent", 9, None)],
+        },
+        {"user": "u", "messages": [{"role": "user", "content": "tide " * 20_000}]},
+        CHAT,
+        other=True,
+        check=both(charged, attempts(("sick", 503, ""), ("dead", 0, "upstream_unreachable"), ("other", 200, ""))),
+    ),
     "fallback-busy-stream": Case(
         {"route": {"integration": "busy", "fallback": ["other"]}, "limits": FOUR},
         STREAM,

@@ -119,6 +119,35 @@ class TestPool:
         assert (document["type"], document["error"]["type"]) == ("error", "overloaded_error")
         assert document["request_id"] == anthropic.fields["x-tidegate-run-id"]
 
+    def test_a_call_that_waits_keeps_what_it_holds(self, tmp_path: Path) -> None:
+        """Here its place among the two calls of a tenant that may run at a time."""
+        go = threading.Event()
+        rule = 'limit contains {"name": "places", "key": ["all"], "measure": "concurrent", "max": 2}'
+        (tmp_path / "rules").mkdir()
+        (tmp_path / "rules" / "one.rego").write_text(f"package tidegate.admission\n\nimport rego.v1\n\n{rule}\n")
+        settings = f'[policy]\npath = "{tmp_path}/rules"\n[limits]\ndeadline = 2\n'
+        with between(tmp_path, waits(go), f"connections = 1\nwait_timeout = 30\n{settings}") as (gateway, _):
+            with gateway.connect() as first, gateway.connect(30) as second:
+                for call in (first, second):
+                    call.sendall(post(chat()))
+                assert until(lambda: ask(gateway).status == 429)
+                time.sleep(5)  # more than two deadlines
+                assert ask(gateway).status == 429
+                go.set()
+                assert [read_answer(call).status for call in (first, second)] == [200] * 2
+            assert until(lambda: ask(gateway).status == 200)
+
+    def test_a_connection_for_clients_that_left_is_closed_as_a_kept_one_is(self, tmp_path: Path) -> None:
+        with between(tmp_path, forward="keep_alive = 1\n") as (gateway, provider):
+
+            def left_one_unused() -> bool:
+                with gateway.connect() as client:
+                    client.sendall(post(chat()))
+                return provider.connections > len({request.connection for request in provider.requests})
+
+            assert until(left_one_unused, 60)
+            assert until(lambda: not provider.open)
+
     def test_a_call_whose_client_left_while_it_waited_is_never_sent(self, tmp_path: Path) -> None:
         go = threading.Event()
         with between(tmp_path, waits(go), "connections = 1\n") as (gateway, provider):
@@ -290,6 +319,7 @@ class TestBrokenAnswers:
             (b"HTTP/1.1 100 Continue\r\n\r\n" * 20 + reply(), "interim answers without end"),
             (reply(fields="x: " + "y" * 70_000 + "\r\n"), "a head above the bound"),
             (reply(b"{}surplus").replace(b"Length: 9", b"Length: 2"), "more than the length says"),
+            (reply(b"surplus").replace(b"Length: 7", b"Length: 0"), "more than nothing"),
             (
                 STREAM_HEAD.replace(b"text/event-stream", b"application/json") + b"zz\r\n{}\r\n0\r\n\r\n",
                 "no chunk size",
@@ -319,6 +349,19 @@ class TestBrokenAnswers:
         provider.answer = always(reply())
         assert ask(gateway).status == 200, note
         assert provider.connections - before <= 2, note
+
+    def test_so_is_one_whose_head_came_in_two_reads(self, behind: tuple[Gateway, RawProvider]) -> None:
+        gateway, provider = behind
+
+        def answer(connection: socket.socket, request: Received) -> None:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-")
+            time.sleep(0.1)
+            connection.sendall(b"Length: 0\r\n\r\nsurplus")
+
+        provider.answer = answer
+        told = ask(gateway)
+        assert (told.status, told.code) == (502, "upstream_malformed")
+        assert until(lambda: held_to(provider.port) == 0)
 
     @pytest.mark.parametrize("rest", [b"zz\r\n", b"5\r\ndata:\r\n-1\r\n", b"3\r\ndatax\r\n"])
     def test_a_broken_stream_ends_in_an_error_event(self, behind: tuple[Gateway, RawProvider], rest: bytes) -> None:

@@ -52,7 +52,7 @@ class Origin:
         self._closed = False
         self._addresses: tuple[str, ...] = ()
         self._resolve_at = 0.0
-        self._dialling: set[asyncio.Task[None]] = set()
+        self._dialling: dict[asyncio.Task[None], Relay] = {}
         clock.watch(self)
 
     def send(self, relay: Relay, head: bytes, body: bytes) -> None:
@@ -66,8 +66,8 @@ class Origin:
         if self._open < self.settings.connections:
             self._open += 1
             task = self.clock.loop.create_task(self._dial(relay, head, body))
-            self._dialling.add(task)
-            task.add_done_callback(self._dialling.discard)
+            self._dialling[task] = relay
+            task.add_done_callback(self._dialling.pop)
         elif len(self._waiting) < self.settings.waiters:
             self._waiting.append(Waiting(relay, head, body, self.clock.now + self.settings.wait_timeout))
         else:
@@ -113,12 +113,15 @@ class Origin:
         self._idle.clear()
 
     def check(self, now: float) -> bool:
-        """The clock's question: who has waited too long?"""
+        """The clock's question: who has waited too long? Who waits keeps what the call holds."""
         while self._waiting and self._waiting[0].deadline <= now:
             waiting = self._waiting.popleft()
             if not waiting.relay.over:
                 waiting.relay.fail(Overloaded("no connection to the upstream became free in time"))
-        return bool(self._waiting) or not self._closed
+        for relay in (*self._dialling.values(), *(waiting.relay for waiting in self._waiting)):
+            if not relay.over:
+                relay.check(now)
+        return bool(self._waiting or self._dialling) or not self._closed
 
     def _place_free(self) -> None:
         """Whoever waits gets a new connection."""
@@ -140,7 +143,7 @@ class Origin:
                 if not relay.over:
                     relay.fail(UpstreamUnreachable(f"`{self.host}` took a connection and closed it"))
             elif relay.over:
-                self.free(upstream)
+                upstream.keep()
             else:
                 upstream.carry(relay, head, body)
 

@@ -28,6 +28,7 @@ cdef class Upstream:
     @cython.locals(request=bytes, body=bytes, relay=Relay)
     cpdef send(self)
     cpdef abort(self)
+    cpdef keep(self)
     cdef _read_head(self, bytes data)
     cdef _release(self)
     cdef _fail(self, error)

@@ -38,7 +38,7 @@ class Upstream:
         self._keep_alive = settings.keep_alive
         self.relay: Relay | None = None
         self.closed = False
-        self._kept = False  # it has brought an answer, and was kept for the next call
+        self._kept = False  # it was kept for the next call
         self._deadline = NEVER
         self._total = NEVER
         self._request = b""  # that is still to be sent
@@ -90,7 +90,7 @@ class Upstream:
             if not relay.start(head):
                 self.abort()  # another provider is asked
                 return
-            if head.whole is not None:  # as most plain answers are
+            if head.whole is not None and offset + len(head.whole) == size:  # as most plain answers are
                 self._release()
                 relay.receive(head.whole, True)
                 return
@@ -176,13 +176,20 @@ class Upstream:
         """The client has caught up."""
         if not self.closed:
             self._transport.resume_reading()
-            self._deadline = min(self._clock.now + self._idle, self._total)
+            wait = self._first_byte if self._head is None else self._idle
+            self._deadline = min(self._clock.now + wait, self._total)
 
     def abort(self) -> None:
         """Closes at once, whatever is under way; the relay hears nothing more."""
         self.relay = None
         self.closed = True
         self._transport.abort()
+
+    def keep(self) -> None:
+        """It may carry another call, for some time."""
+        self._kept = True
+        self._deadline = self._clock.now + self._keep_alive
+        self.origin.free(self)
 
     def check(self, now: float) -> bool:
         """The clock's question."""
@@ -214,10 +221,8 @@ class Upstream:
         if relay is not None:
             relay.upstream = None  # what the client does from now on is no concern of this connection
         self.relay = self._head = self._body = None
-        self._kept = True
         if head is not None and head.keep_alive:
-            self._deadline = self._clock.now + self._keep_alive
-            self.origin.free(self)
+            self.keep()
         else:
             self.closed = True
             self._transport.close()

@@ -27,6 +27,7 @@ cdef class Way:
 cdef class Ways:
     cdef list _ways
     cdef dict _origins
+    cdef readonly Py_ssize_t most
 
     @cython.locals(way=Way)
     cpdef Way choose(self, Call call, Caller caller, str model)

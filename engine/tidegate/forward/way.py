@@ -110,6 +110,10 @@ class Ways:
     ) -> None:
         """`simulated` gives the built-in provider's base URL, `seller` says whose base URL one is, if anybody's."""
         self._ways: list[Way] = []
+        secrets = {  # before the first origin, which stays on the clock until it is closed: one may be missing
+            name: credential(each.credential, environ) if each.credential else ""
+            for name, each in settings.integration.items()
+        }
         origins: dict[tuple[str, int, bool, bool], Origin] = {}
         tls: ssl.SSLContext | None = None
         for name, integration in settings.integration.items():
@@ -126,9 +130,9 @@ class Ways:
             if key not in origins:
                 origins[key] = Origin(key[0], key[1], tls if secure else None, private, settings.forward, clock)
             provider = "simulated" if integration.provider == "simulated" else seller(base) or name
-            secret = credential(integration.credential, environ) if integration.credential else ""
-            self._ways.append(Way(name, integration, origins[key], base, secret, provider))
+            self._ways.append(Way(name, integration, origins[key], base, secrets[name], provider))
         self._origins = origins
+        self.most = len(origins) * settings.forward.connections  # connections to providers at a time
 
     def choose(self, call: Call, caller: Caller, model: str) -> Way:
         """The first integration that speaks the call's dialect, serves the model and is open to the caller."""
