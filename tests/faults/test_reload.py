@@ -3,7 +3,10 @@
 import asyncio
 import http.client
 import json
+import os
 import signal
+import urllib.request
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,8 @@ import pytest
 from tests.faults.load import Caller, Tally, calling
 from tests.faults.test_hang import wait_for
 from tests.faults.test_kill import kill_and_wait
-from tests.gateway import Gateway, chat, free_port, post, read_all, read_answer, running
+from tests.gateway import Gateway, chat, children, free_port, post, read_all, read_answer, running
+from tests.serve.test_supervisor import policy
 
 DONE = b"data: [DONE]\n\n\r\n0\r\n\r\n"
 
@@ -50,6 +54,21 @@ def served(gateway: Gateway) -> list[str]:
 def everywhere(gateway: Gateway, expected: list[str]) -> bool:
     """Whether all workers have these settings, as far as a number of new connections can tell."""
     return all(served(gateway) == expected for _ in range(8 * gateway.workers))
+
+
+def test_another_limit_of_bodies_is_in_force_for_the_next_request_of_a_connection(tmp_path: Path) -> None:
+    """Also where its bodies come in chunks."""
+    body = chat("one", text="x" * 5000)
+    chunked = post(body).replace(b"Content-Length: %d" % len(body), b"Transfer-Encoding: chunked")
+    request = chunked.replace(body, b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+    settings = integration("one") + "[accept]\nbody = "
+    with running(tmp_path, settings + "10000") as gateway, gateway.connect() as connection:
+        connection.sendall(request)
+        assert read_answer(connection).status == 200
+        reload(gateway, settings + "1000")
+        wait_for("it is in force", lambda: gateway.ask(post(body)).status == 413)
+        connection.sendall(request)
+        assert read_answer(connection).status == 413
 
 
 def test_changed_integrations_are_in_force_for_the_next_request(tmp_path: Path) -> None:
@@ -118,6 +137,42 @@ def test_a_broken_file_leaves_the_last_good_settings_in_force_and_says_why(tmp_p
         assert ask(gateway, "one")[0] == 200
         reload(gateway, integration("two"))
         wait_for("the new settings are in force", lambda: everywhere(gateway, ["two"]))
+
+
+def spent(gateway: Gateway) -> float:
+    """What all calls cost, in dollars."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.admin_port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("tidegate_cost_usd_total{"))
+
+
+def test_settings_that_a_worker_cannot_load_leave_nothing_behind(tmp_path: Path) -> None:
+    """The supervisor could load them: the file of a vocabulary is broken afterwards, while policies are compiled."""
+
+    def settings(model: str, price: int, more: str = "") -> str:
+        costs = f'[prices.override]\ntwo = "input=0 output=0 request={price}"\n'
+        return integration(model) + costs + more
+
+    vocabulary = tmp_path / "own.tiktoken"
+    vocabulary.write_bytes(b"".join(b"%b %d\n" % (b64encode(bytes([value])), value) for value in range(256)))
+    rules = policy(tmp_path / "policy", "never", further=300)
+    more = f'[vocabulary.own]\npath = "{vocabulary}"\nshape = "llama3"\nmodels = ["own"]\n[policy]\npath = "{rules}"\n'
+    with running(tmp_path / "gateway", settings("one", 1)) as gateway:
+        before = set(children(gateway.process.pid, ""))
+        gateway.write(settings("one", 2, more))
+        gateway.process.send_signal(signal.SIGHUP)
+        wait_for("policies are compiled", lambda: set(children(gateway.process.pid, "")) - before)
+        (compiling,) = set(children(gateway.process.pid, "")) - before
+        os.kill(compiling, signal.SIGSTOP)
+        vocabulary.write_bytes(b"rubbish")
+        os.kill(compiling, signal.SIGCONT)
+        wait_for("they are checked", lambda: "settings reloaded by 1 of 1 workers" in gateway.log)
+        wait_for("the worker says so", lambda: "a worker keeps the settings that it has: " in gateway.log)
+        reload(gateway, settings("two", 1))
+        wait_for("the new settings are in force", lambda: everywhere(gateway, ["two"]))
+        assert ask(gateway, "two")[0] == 200
+        wait_for("the call is counted", lambda: spent(gateway))
+        assert spent(gateway) == 1
 
 
 def test_a_worker_that_is_replaced_after_a_reload_has_the_new_settings(tmp_path: Path) -> None:

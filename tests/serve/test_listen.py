@@ -1,9 +1,11 @@
 """The listeners: TCP of both families, unix sockets, TLS."""
 
+import contextlib
 import http.client
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import stat
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.gateway import Gateway, chat, free_port, post, read_all, read_answer, running
+from tests.providers import until
 from tests.serve.test_supervisor import addresses, refusal, start, write
 
 
@@ -235,6 +238,30 @@ def test_a_handshake_that_never_ends_is_given_up(tmp_path: Path, identity: tuple
     settings = tls(identity) + "[accept]\nheader_timeout = 1\nidle_timeout = 1\n"
     with running(tmp_path, settings) as gateway, gateway.connect(20) as silent:
         assert read_all(silent) == b""
+
+
+@pytest.mark.parametrize("sent", [b"rubbish\r\n\r\n", b""], ids=["fail", "never end"])
+def test_handshakes_that_do_not_succeed_hold_up_no_drain(
+    tmp_path: Path, identity: tuple[Path, Path], sent: bytes
+) -> None:
+    """Of clients that have connected when it begins, and that no worker has accepted yet."""
+    settings = "drain = 600\nhang = 60\n" + tls(identity) + "[accept]\nheader_timeout = 600\n"
+    with running(tmp_path, settings) as gateway, contextlib.ExitStack() as open_ones:
+        idle, busy = (open_ones.enter_context(secure(gateway, identity[0])) for _ in range(2))
+        assert ask(idle) == 200
+        busy.sendall(post(chat("simulated-pace-50+words-60", stream=True)))
+        begun = busy.recv(65536)
+        (worker,) = gateway.worker_pids()
+        os.kill(worker, signal.SIGSTOP)
+        for _ in range(8):
+            open_ones.enter_context(gateway.connect()).sendall(sent)
+        gateway.process.send_signal(signal.SIGTERM)
+        assert until(lambda: gateway.ask_admin("/readyz")[1]["status"] == "draining")
+        os.kill(worker, signal.SIGCONT)
+        assert read_all(idle) == b""
+        assert (begun + read_all(busy)).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+        assert gateway.process.wait(20) == 0
+        assert "failed" not in gateway.log
 
 
 def test_the_official_library_of_python_speaks_to_it(tmp_path: Path, identity: tuple[Path, Path]) -> None:

@@ -1,5 +1,6 @@
 """The supervisor from outside: one gateway to a data directory, its processes, its signals, what it says."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -181,6 +182,21 @@ def test_it_opens_as_many_files_as_it_may(tmp_path: Path) -> None:
         assert soft == hard
 
 
+def test_it_takes_as_many_clients_as_it_has_files_for(tmp_path: Path) -> None:
+    most = 600 - 64 - 20  # files, those that are no connections, and those of calls to the provider
+    with running(tmp_path, "[forward]\nconnections = 20\n", under=["prlimit", "--nofile=600"]) as gateway:
+        with contextlib.ExitStack() as open_ones:
+            clients = [open_ones.enter_context(gateway.connect()) for _ in range(most)]
+            for client in clients:
+                client.sendall(post(chat()))
+            assert {read_answer(client).status for client in clients} == {200}
+            with gateway.connect() as one_more:
+                assert read_answer(one_more).status == 503
+            clients[0].sendall(post(chat()))
+            assert read_answer(clients[0]).status == 200
+        until(lambda: gateway.ask(post(chat())).status == 200)
+
+
 def test_calls_go_before_the_ledger_and_most_before_a_ledger_that_keeps_up(tmp_path: Path) -> None:
     with running(tmp_path) as gateway:
         assert gateway.ask(post(chat())).status == 200
@@ -338,18 +354,34 @@ def test_it_stays_when_no_process_can_be_made_for_a_while(tmp_path: Path) -> Non
 def test_a_reader_of_its_output_may_leave(tmp_path: Path) -> None:
     """`tidegate serve | head -1` must not end the gateway, whatever it has to say later."""
     port = free_port()
-    command = [sys.executable, "-m", "tidegate", "serve", "--config", str(write(tmp_path, addresses(port)))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as gateway:
+    file = write(tmp_path, f"{addresses(port)}workers = 1\n")
+    command = [sys.executable, "-m", "tidegate", "serve", "--config", str(file)]
+    env = {**os.environ, "PYTHONUNBUFFERED": ""}  # as a user has it, whatever the tests run with
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env) as gateway:
         assert gateway.stdout is not None
         gateway.stdout.readline()
         gateway.stdout.close()
-        (worker, *_) = children(gateway.pid, "tidegate-w")
-        os.kill(worker, signal.SIGKILL)
         gateway.send_signal(signal.SIGHUP)
-        while worker in children(gateway.pid, "tidegate-w"):
-            time.sleep(0.01)
-        with socket.create_connection(("127.0.0.1", port), 10) as connection:
-            connection.sendall(post(chat()))
-            assert read_answer(connection)[0] == 200
+        for _ in range(2):
+            assert replaces_its_worker(gateway.pid)
+            with socket.create_connection(("127.0.0.1", port), 10) as connection:
+                connection.sendall(post(chat()))
+                assert read_answer(connection)[0] == 200
         gateway.send_signal(signal.SIGTERM)
         assert gateway.wait(20) == 0
+
+
+@pytest.mark.parametrize("output", [">/dev/full 2>&1", ">&- 2>&-"], ids=["a full disk", "closed"])
+def test_what_it_says_may_be_lost(tmp_path: Path, output: str) -> None:
+    under = ["sh", "-c", f'exec "$@" {output}', "sh"]
+    with running(tmp_path, env={"PYTHONUNBUFFERED": ""}, under=under) as gateway:
+        assert replaces_its_worker(gateway.process.pid)
+        gateway.process.send_signal(signal.SIGHUP)
+        assert gateway.ask(post(chat())).status == 200
+
+
+def replaces_its_worker(gateway: int) -> bool:
+    """Whether there is another one when the only one was killed."""
+    (worker,) = children(gateway, "tidegate-w")
+    os.kill(worker, signal.SIGKILL)
+    return until(lambda: children(gateway, "tidegate-w") not in ([worker], []))

@@ -7,6 +7,7 @@ the hung. No event loop, no threads: a plain selector, because it forks.
 Signals: HUP reloads the settings, TERM and INT drain and exit 0, a second one of them ends at once.
 """
 
+import contextlib
 import fcntl
 import gc
 import os
@@ -188,8 +189,6 @@ class Supervisor:
         if slot.number is not None:
             self._board.beat(slot.number)
         self._keys.check(time.monotonic())
-        sys.stdout.flush()
-        sys.stderr.flush()
         try:
             pid = os.fork()
         except OSError as error:
@@ -526,8 +525,13 @@ def announce(settings: Settings, slots: list[Slot]) -> None:
 
 
 def say(text: str) -> None:
-    """One line for the operator, who may have stopped reading."""
-    try:
-        print(text, file=sys.stderr if text.startswith("worker") else sys.stdout, flush=True)
-    except BrokenPipeError:
-        pass
+    """One line for the operator, who may have stopped reading, or whose disk may be full. It goes past Python's
+    buffers: what cannot be written stays in them, and fails again at the next flush.
+    """
+    stream = sys.stderr if text.startswith("worker") else sys.stdout
+    if stream is None:  # it was closed when the gateway started, and its number may be another file's
+        return
+    line = f"{text}\n".encode(stream.encoding, "backslashreplace")
+    with contextlib.suppress(OSError):
+        while line:
+            line = line[os.write(stream.fileno(), line) :]

@@ -2,11 +2,12 @@
 
 import asyncio
 import gc
+import math
 import os
 import signal
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -105,7 +106,7 @@ class Worker:
         self._clock = Clock(loop, self._beat)
         self._beat()
         await self._simulate(self._settings)
-        self._ways = self._make_ways(self._settings)
+        self._ways = self._make_ways(self._settings, self._prices)
         self._policies = live(self._settings, self._say)
         self._threads = ThreadPoolExecutor(THREADS, "count")
         journal = self._open_journal()
@@ -143,11 +144,11 @@ class Worker:
     def _protocol(self) -> asyncio.Protocol:
         return cast("asyncio.Protocol", self._pipeline.connect())
 
-    def _handshake(self, listener: socket.socket) -> dict[str, Any]:
+    def _handshake(self, listener: socket.socket, most: float = math.inf) -> dict[str, Any]:
         """How a connection of this listener begins. A handshake has the time of a head: nothing else bounds it."""
         if self._tls is None or listener.family == socket.AF_UNIX:
             return {}
-        patience = self._settings.accept.header_timeout
+        patience = min(most, self._settings.accept.header_timeout)
         return {"ssl": self._tls, "ssl_handshake_timeout": patience, "ssl_shutdown_timeout": LINGER}
 
     def _open_journal(self) -> Journal:
@@ -185,8 +186,8 @@ class Worker:
         self._counters.look(connections, self._evidence.lost, journal.dropped, self._epoch, journal.appended)
         return True
 
-    def _make_ways(self, settings: Settings) -> Ways:
-        return Ways(settings, self._clock, os.environ, self._simulated_url, self._prices.provider)
+    def _make_ways(self, settings: Settings, prices: Prices) -> Ways:
+        return Ways(settings, self._clock, os.environ, self._simulated_url, prices.provider)
 
     def _simulated_url(self) -> str:
         assert self._simulated is not None
@@ -217,22 +218,24 @@ class Worker:
 
     async def _change(self, settings: Settings) -> None:
         await self._simulate(settings)
+        registry, prices, policies = self._registry, self._prices, self._policies
         try:
-            if settings.prices != self._settings.prices:
-                self._prices = await asyncio.to_thread(prices_of, settings)
-            ways = self._make_ways(settings)
             if settings.vocabulary != self._settings.vocabulary:
-                self._registry = await asyncio.to_thread(registry_of, settings)
-        except TidegateError:
-            return  # the supervisor has checked them; what it could not see leaves the last good ones in force
-        before, self._ways = self._ways, ways
-        followed = self._policies
+                registry = await asyncio.to_thread(registry_of, settings)
+            if settings.prices != self._settings.prices:
+                prices = await asyncio.to_thread(prices_of, settings)
+            ways = self._make_ways(settings, prices)
+        except TidegateError as error:  # the supervisor has checked them, and could not see this
+            self._say(f"a worker keeps the settings that it has: {error.message}")
+            return
         if settings.policy != self._settings.policy:  # compiled in a thread: calls go on meanwhile
-            self._policies = await asyncio.to_thread(live, settings, self._say)
-        self._settings = settings
+            policies = await asyncio.to_thread(live, settings, self._say)
+        before, followed = self._ways, self._policies
+        self._settings, self._registry, self._prices = settings, registry, prices
+        self._ways, self._policies = ways, policies
         self._pipeline.use(self._snapshot())
         before.close()
-        if followed is not self._policies:
+        if followed is not policies:
             await asyncio.to_thread(followed.close)
 
     def _say(self, words: str) -> None:
@@ -242,13 +245,15 @@ class Worker:
     async def _drain(self, servers: list[asyncio.Server]) -> None:
         """Takes what has already connected, lets it finish, and ends what is left when the time is over."""
         pipeline, loop = self._pipeline, asyncio.get_running_loop()
-        deadline = loop.time() + self._settings.serve.drain
+        drain = self._settings.serve.drain
+        deadline, grace = loop.time() + drain, min(drain, GRACE)
         pipeline.draining = True
-        for listener in self._sockets:
-            await self._take_backlog(listener)
+        arriving = [self._take(each, listener, grace) for listener in self._sockets for each in backlog(listener)]
         for server in servers:
             server.close()
-        await self._emptied(min(deadline, loop.time() + GRACE))
+        idle = loop.time() + grace
+        await asyncio.gather(*arriving, return_exceptions=True)  # a handshake that fails is its client's affair
+        await self._emptied(idle)
         for connection in list(pipeline.connections):
             connection.drain()
         await self._emptied(deadline)
@@ -259,21 +264,27 @@ class Worker:
         self._clock.stop()
         await asyncio.to_thread(self._policies.close)
 
-    async def _take_backlog(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                accepted, _ = listener.accept()
-            except OSError:
-                return
-            accepted.setblocking(False)
-            await loop.connect_accepted_socket(self._protocol, accepted, **self._handshake(listener))
+    async def _take(self, accepted: socket.socket, listener: socket.socket, patience: float) -> None:
+        """Serves a connection; where there is a handshake, it has no longer than so many seconds."""
+        begins = self._handshake(listener, patience)
+        await asyncio.get_running_loop().connect_accepted_socket(self._protocol, accepted, **begins)
 
     async def _emptied(self, deadline: float) -> None:
         """Waits until no connection is left, at most until the deadline."""
         loop = asyncio.get_running_loop()
         while self._pipeline.connections and loop.time() < deadline:
             await asyncio.sleep(0.02)
+
+
+def backlog(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections that were made and that nobody has accepted yet."""
+    while True:
+        try:
+            accepted, _ = listener.accept()
+        except OSError:
+            return
+        accepted.setblocking(False)
+        yield accepted
 
 
 def identity(settings: Settings) -> ssl.SSLContext | None:
