@@ -5,7 +5,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
+from contextlib import closing
 
 import pytest
 import uvloop
@@ -13,6 +13,7 @@ import uvloop
 from tests.providers import Answer, RawProvider, Received, reply
 from tidegate.clock import Clock
 from tidegate.errors import TidegateError, UpstreamMalformed
+from tidegate.forward import relay
 from tidegate.forward.origin import Origin
 from tidegate.forward.relay import Relay
 from tidegate.model import Call, Outcome
@@ -22,7 +23,7 @@ from tidegate.wire import openai
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n"
 
 
-class Course:
+class Course(relay.Course, relay.Client):
     """A call, and its client."""
 
     judges = False
@@ -30,20 +31,23 @@ class Course:
     closing = False
 
     def __init__(self) -> None:
-        self.call = Call(b"0" * 26, openai.ROUTES[0], {}, b"", b"", None)
         self.over = asyncio.get_running_loop().create_future()
         self.told: list[bytes] = []
+        self._call = Call(b"0" * 26, openai.ROUTES[0], {}, b"", b"", None)
+
+    @property
+    def call(self) -> Call:
+        return self._call
+
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        return self.told.append
 
     def again(self, status: int, error: str, relay: Relay) -> bool:
         return False
 
     def lines(self) -> bytes:
         return b""
-
-    def alive(self) -> None: ...
-    def came(self, body: bytes) -> None: ...
-    def plain(self, body: bytes) -> None: ...
-    def went(self, body: bytes) -> None: ...
 
     def first(self, relay: Relay) -> bool:
         return False
@@ -52,10 +56,20 @@ class Course:
         self.over.set_result(outcome)
         return False
 
-    def write(self, data: bytes) -> None:
-        self.told.append(data)
+    def streams(self) -> relay.Framer:
+        raise AssertionError("no stream was sent")
 
-    def refuse(self, error: TidegateError, run: bytes, lines: bytes = b"") -> None: ...
+    def judge_stream(self, done: bool) -> TidegateError | None:
+        return None
+
+    def judge_plain(self, body: bytes) -> TidegateError | None:
+        return None
+
+    def unjudged(self) -> TidegateError | None:
+        return None
+
+    def ending(self) -> bytes:
+        return b""
 
 
 class Client(asyncio.Protocol):
@@ -90,23 +104,20 @@ def test_a_kept_connection_that_ends_in_that_turn_got_nothing(does: Callable[[so
         origin = Origin("127.0.0.1", provider.port, None, True, Forward(), clock)
 
         def send() -> Course:
-            course: Any = Course()
+            course = Course()
             origin.send(Relay(course, course, Forward(), clock), HEAD, b"{}")
-            return course  # type: ignore[no-any-return]
+            return course
 
         await send().over
         here, there = socket.socketpair()
         client = Client(send)
         transport, _ = await asyncio.get_running_loop().create_connection(lambda: client, sock=here)
-        there.send(b"!")  # this is read first, and then what the provider did
-        does(kept[0])
-        time.sleep(0.05)  # so that both are read in one turn
-        outcome = await (await client.course).over
-        course = client.course.result()
-        transport.close()
-        there.close()
-        origin.close()
-        return outcome, course.told
+        with closing(origin), there, closing(transport):
+            there.send(b"!")  # this is read first, and then what the provider did
+            does(kept[0])
+            time.sleep(0.05)  # so that both are read in one turn
+            outcome = await (await client.course).over
+        return outcome, client.course.result().told
 
     asked: Answer = answer
     with RawProvider(asked) as provider, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -127,10 +138,10 @@ def test_a_fault_of_the_gateway_itself_closes_the_connection() -> None:
             self.aborted = True
 
     async def fails() -> Faulty:
-        course: Any = Faulty()
-        relay = Relay(course, course, Forward(), Clock(asyncio.get_running_loop()))
+        course = Faulty()
+        passing = Relay(course, course, Forward(), Clock(asyncio.get_running_loop()))
         with pytest.raises(ZeroDivisionError):
-            relay.fail(UpstreamMalformed("nothing"))
-        return course  # type: ignore[no-any-return]
+            passing.fail(UpstreamMalformed("nothing"))
+        return course
 
     assert asyncio.run(fails()).aborted
