@@ -136,7 +136,7 @@ class PriceUnknown(Forbidden):
 
 
 class NotFound(CallerError):
-    """No such route, or no integration serves the model. A route that cannot be governed does not exist."""
+    """No such route (one that cannot be governed does not exist), or no integration of its dialect serves the model."""
 
     status = 404
     code = "not_found"

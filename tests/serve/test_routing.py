@@ -116,6 +116,8 @@ class TestWay:
         told = estate.gateway.ask(post(body, path))
         assert (told.status, told.code, told.fields["x-should-retry"]) == (404, "not_found", "false"), note
         errors_shape(told, path)
+        dialect = "anthropic" if path.startswith(MESSAGES) else "openai"
+        assert f"no integration that speaks the dialect of {dialect} serves" in told.body.decode()
         assert estate.received() == [], note
 
     @pytest.mark.parametrize(

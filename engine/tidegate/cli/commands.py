@@ -15,6 +15,7 @@ File = Annotated[
 
 app = typer.Typer(
     help="A gateway that governs every call to large language models.",
+    context_settings={"help_option_names": ["--help", "-h"]},
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,6 +39,23 @@ Config = Annotated[
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def show_version(wanted: bool) -> None:
+    """`--version`, where others have it."""
+    if wanted:
+        version_command()
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", is_eager=True, callback=show_version, help="The same as the command `version`.")
+]
+
+
+@app.callback()
+def options(version: Version = False) -> None:
+    """What stands before a command."""
 
 
 @app.command("serve")

@@ -153,7 +153,7 @@ class Ways:
             raise Forbidden(f"the key `{caller.key}` may not use the integration that serves this call")
         if call.fields is None:
             raise NotFound(f"no integration speaks the dialect of {dialect.name}")
-        raise NotFound(f"no integration serves the model `{model[:100]}`")
+        raise NotFound(f"no integration that speaks the dialect of {dialect.name} serves the model `{model[:100]}`")
 
     def named(self, name: str, call: Call, caller: Caller) -> Way:
         """The integration that a policy names. Raises PolicyFailed where the call cannot go there."""
