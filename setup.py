@@ -44,7 +44,8 @@ class BuildWithTables(build_ext):
     def run(self) -> None:
         super().run()
         package = ENGINE if self.inplace else Path(self.build_lib)
-        environment = os.environ | {"PYTHONPATH": str(package.absolute())}
+        path = [str(package.absolute()), *filter(None, [os.environ.get("PYTHONPATH")])]  # pip's own stands there
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
         subprocess.run([sys.executable, "-m", "tidegate.count.vocabulary"], check=True, env=environment)
 
 
