@@ -44,9 +44,8 @@ class BuildWithTables(build_ext):
     def run(self) -> None:
         super().run()
         package = ENGINE if self.inplace else Path(self.build_lib)
-        path = [str(package.absolute()), *filter(None, [os.environ.get("PYTHONPATH")])]  # pip's own stands there
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
-        subprocess.run([sys.executable, "-m", "tidegate.count.vocabulary"], check=True, env=environment)
+        # found as what stands in the working directory: PYTHONPATH is where pip puts what it brought for the build
+        subprocess.run([sys.executable, "-m", "tidegate.count.vocabulary"], check=True, cwd=package)
 
 
 def prove_ranks() -> None:
